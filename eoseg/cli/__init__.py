@@ -1,0 +1,71 @@
+"""The command line: parses, calls, prints. Each command is a module of this package.
+
+Nothing heavy is imported here, so that `eoseg --help` answers at once; a command's module is imported
+when the command runs, and imports torch only after its arguments are known to be right.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from eoseg import __version__
+from eoseg.errors import EosegError
+
+COMMANDS = {
+    "demo": ("demo", "run everything once on a small synthetic world"),
+    "doctor": ("doctor", "examine scenes, labels and splits before any training"),
+    "fit": ("fit", "train from a configuration; write a checkpoint"),
+    "validate": ("fit", "evaluate a checkpoint on the validation split"),
+    "test": ("fit", "evaluate a checkpoint on the test split"),
+    "predict": ("predict", "make a map from a checkpoint and a scene of any size"),
+    "evaluate": ("evaluate", "compare a map with a reference"),
+    "describe": ("describe", "say what is in a checkpoint or a scene"),
+}
+"""Command, its module and what it does, in the order in which people meet them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 a failure that eoseg does not know, 2 wrong input."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    if not argv or argv[0].startswith("-"):
+        parser.parse_args(argv)  # handles --help and --version
+        parser.print_help()
+        sys.exit(0 if not argv else 2)
+    command = argv[0]
+    if command not in COMMANDS:
+        parser.parse_args(argv)  # ends with argparse's line on invalid choices
+    logging.basicConfig(level=os.environ.get("EOSEG_LOG", "INFO").upper(), format="%(message)s")
+    module = importlib.import_module(f"eoseg.cli.{COMMANDS[command][0]}")
+    try:
+        module.main(command, argv[1:])
+    except EosegError as error:
+        sys.exit(_fail(error))
+    except KeyboardInterrupt:
+        print(f"eoseg {command}: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away; nothing is left to say
+
+
+def _fail(error: EosegError) -> int:
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="eoseg",
+        description="From labelled satellite images to georeferenced maps with honest accuracy figures.",
+        epilog="commands:\n" + "\n".join(lines) + "\n\n'eoseg COMMAND --help' says more about each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"eoseg {__version__}")
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", nargs="?", help="see below")
+    return parser

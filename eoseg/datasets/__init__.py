@@ -1,0 +1,1 @@
+"""Labelled scenes: found, paired, split, measured, cut into chips."""

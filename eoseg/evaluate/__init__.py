@@ -1,0 +1,1 @@
+"""From a map and a reference to figures and a page."""

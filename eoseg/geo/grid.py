@@ -1,0 +1,109 @@
+"""Where the pixels of a raster are."""
+
+import math
+import shlex
+from dataclasses import dataclass
+
+from affine import Affine
+from rasterio.crs import CRS
+
+from eoseg.errors import GridError
+from eoseg.geo.window import Window
+
+# Two grids count as the same where their corners differ by less than this share of a pixel:
+# transforms that travelled through text or another CRS library differ in the last digits.
+_TOLERANCE_PX = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """CRS, pixel-to-CRS transform and size of a raster. Immutable."""
+
+    crs: CRS | None
+    transform: Affine
+    height: int
+    width: int
+
+    @property
+    def window(self) -> Window:
+        """All pixels."""
+        return Window(0, 0, self.height, self.width)
+
+    @property
+    def is_georeferenced(self) -> bool:
+        """Whether the raster has a CRS."""
+        return self.crs is not None
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Width and height of a pixel in units of the CRS, both positive."""
+        return math.hypot(self.transform.a, self.transform.d), math.hypot(self.transform.b, self.transform.e)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right and top in units of the CRS."""
+        corners = [self.transform * corner for corner in self._corners()]
+        xs, ys = [x for x, _ in corners], [y for _, y in corners]
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def crop(self, window: Window) -> "Grid":
+        """The grid of a part; the window may reach outside."""
+        moved = self.transform * Affine.translation(window.col, window.row)
+        return Grid(self.crs, moved, window.height, window.width)
+
+    def difference(self, other: "Grid") -> str | None:
+        """Say how another grid differs from this one, or None where they are the same."""
+        if (self.height, self.width) != (other.height, other.width):
+            return f"size {other.width} x {other.height} px instead of {self.width} x {self.height} px"
+        if self.crs != other.crs:
+            return f"CRS {_crs_name(other.crs)} instead of {_crs_name(self.crs)}"
+        if self.crs is None:
+            return None  # without a CRS, two rasters of one size are matched pixel by pixel
+        inverse = ~self.transform
+        shift = max(math.dist(inverse * (other.transform * corner), corner) for corner in self._corners())
+        if shift < _TOLERANCE_PX:
+            return None
+        ours, theirs = self.pixel_size, other.pixel_size
+        if not all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(ours, theirs, strict=True)):
+            return f"pixel size {theirs[0]:g} x {theirs[1]:g} instead of {ours[0]:g} x {ours[1]:g}"
+        return f"corners up to {shift:.3g} px away"
+
+    def require_same(self, other: "Grid", *, this: str, that: str) -> None:
+        """Refuse a raster on another grid.
+
+        Args:
+            other: The grid that must equal this one.
+            this: Path of the raster on this grid, for the message.
+            that: Path of the other raster.
+
+        Raises:
+            GridError: The grids differ. The message holds the command that repairs it.
+        """
+        found = self.difference(other)
+        if found is None:
+            return
+        if self.crs is None or other.crs is None:
+            remedy = "One of them has no CRS: give both the same georeference, or neither."
+            if self.crs is None and other.crs is None:
+                remedy = "Neither has a CRS, so they cannot be aligned: cut both to one size."
+        else:
+            target = _with_suffix(that, "_aligned")
+            remedy = "To repair: rio warp " + shlex.join(
+                [that, target, "--like", this, "--resampling", "nearest"]
+            )
+        raise GridError(f"'{that}' is not on the grid of '{this}': {found}. {remedy}")
+
+    def _corners(self) -> list[tuple[int, int]]:
+        return [(0, 0), (self.width, 0), (0, self.height), (self.width, self.height)]
+
+
+def _crs_name(crs: CRS | None) -> str:
+    if crs is None:
+        return "none"
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else str(crs.to_wkt())[:60]
+
+
+def _with_suffix(path: str, suffix: str) -> str:
+    stem, dot, extension = path.rpartition(".")
+    return f"{stem}{suffix}.{extension}" if dot and "/" not in extension else f"{path}{suffix}.tif"

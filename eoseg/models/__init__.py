@@ -1,0 +1,1 @@
+"""Networks: raw pixel values in, logits out. Torch only, no files, no Lightning."""

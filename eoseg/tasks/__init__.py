@@ -1,0 +1,1 @@
+"""LightningModules: logits, loss, metrics, optimiser. They never read files."""

@@ -1,0 +1,1 @@
+"""Run folders, loggers and the panels of a dashboard."""
