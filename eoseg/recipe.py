@@ -16,8 +16,8 @@ IGNORE = 255
 
 RECIPE_VERSION = 1
 
-type Plain = str | int | float | bool | list[Plain] | dict[str, Plain] | None
-"""A value that JSON can hold."""
+type Plain = str | int | float | bool | list[Any] | dict[str, Any] | None
+"""A value that JSON can hold. Not written recursively: jsonargparse follows type aliases to their end."""
 
 type Color = tuple[int, int, int]
 """Red, green and blue, each 0 to 255."""
@@ -111,6 +111,18 @@ class Statistics:
         """Share of training pixels without a value, 0 to 1."""
         return 1 - self.valid_pixels / self.pixels if self.pixels else 0.0
 
+    @property
+    def balanced_weights(self) -> tuple[float, ...]:
+        """Class weights n / (K * n_k): each class that occurs counts the same. Absent classes get 1.
+
+        Here n_k is the count of labelled pixels of class k, n their sum over the K classes that
+        occur (King and Zeng 2001; scikit-learn's "balanced").
+        """
+        occurring = [count for count in self.class_pixels if count]
+        return tuple(
+            sum(occurring) / (len(occurring) * count) if count else 1.0 for count in self.class_pixels
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -156,7 +168,7 @@ class Recipe:
                 output_stride=values["output_stride"],
                 provenance=dict(values["provenance"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise CheckpointError(
                 f"The checkpoint's recipe is incomplete ({error}). Train again, or use another file."
             ) from error
@@ -173,16 +185,19 @@ def parse_classes(spec: ClassSpec) -> tuple[MapClass, ...]:
         ConfigError: A colour is not "#RRGGBB", or two classes have one value or one colour.
     """
     entries: Mapping[str, Any] = spec if isinstance(spec, Mapping) else dict.fromkeys(spec)
-    if not isinstance(spec, Mapping) and len(entries) != len(spec):
+    if len({str(name) for name in entries}) != len(spec):
         raise ConfigError(f"Each class may be named once; found {', '.join(map(str, spec))}.")
-    classes = []
-    for index, (name, entry) in enumerate(entries.items()):
-        value, color = _value_and_color(str(name), entry)
-        values = (index,) if value is None else value
-        fallback = _PALETTE[index % len(_PALETTE)]
-        classes.append(MapClass(str(name), values, parse_color(color or fallback)))
+    read = {str(name): _value_and_color(str(name), entry) for name, entry in entries.items()}
+    given = {name: parse_color(color) for name, (_, color) in read.items() if color is not None}
+    _require_unique("colour", [format_color(color) for color in given.values()])
+    taken = set(given.values())
+    free = [color for color in map(parse_color, _PALETTE) if color not in taken] or [(128, 128, 128)]
+    classes: list[MapClass] = []
+    for index, (name, (value, _)) in enumerate(read.items()):
+        # Beyond the palette colours repeat: more than 16 cannot be told apart in any case.
+        color = given.get(name) or free[(index - sum(entry.name in given for entry in classes)) % len(free)]
+        classes.append(MapClass(name, (index,) if value is None else value, color))
     _require_unique("label value", [str(value) for entry in classes for value in entry.values])
-    _require_unique("colour", [format_color(entry.color) for entry in classes][: len(_PALETTE)])
     return tuple(classes)
 
 
@@ -192,9 +207,9 @@ def parse_color(text: str) -> Color:
     Raises:
         ConfigError: The text is no such colour.
     """
-    digits = text.removeprefix("#")
     try:
-        red, green, blue = bytes.fromhex(digits)
+        # YAML reads 112233 without quotation marks as a number.
+        red, green, blue = bytes.fromhex(str(text).removeprefix("#"))
     except ValueError:
         raise ConfigError(f"A colour is written '#RRGGBB', such as '#1F78B4'; found '{text}'.") from None
     return red, green, blue
@@ -246,14 +261,21 @@ def _value_and_color(name: str, entry: Any) -> tuple[tuple[int | str, ...] | Non
         if unknown:
             raise ConfigError(unknown_name(f"key of class '{name}'", sorted(unknown)[0], ["value", "color"]))
         value = entry.get("value")
-        return (None if value is None else _as_tuple(value)), entry.get("color")
+        return (None if value is None else _label_values(name, value)), entry.get("color")
     if isinstance(entry, str) and entry.startswith("#"):
         return None, entry
-    return _as_tuple(entry), None
+    return _label_values(name, entry), None
 
 
-def _as_tuple(value: Any) -> tuple[int | str, ...]:
-    return (value,) if isinstance(value, (int, str)) else tuple(value)
+def _label_values(name: str, value: Any) -> tuple[int | str, ...]:
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    wrong = [entry for entry in values if isinstance(entry, bool) or not isinstance(entry, (int, str))]
+    if wrong or not values:
+        found = repr(wrong[0]) if wrong else "an empty list"
+        raise ConfigError(
+            f"Class '{name}' has {found} as its label value; expected an integer, a name, or a list of them."
+        )
+    return values
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,10 @@ import pytest
 import rasterio
 from affine import Affine
 
+# Read by torch when it is imported. Tiny tensors gain nothing from threads, and where other programs use
+# the cores, threads that wait for each other made the same tests twenty times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REAL_DATA = Path(os.environ.get("EOSEG_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 type MakeScene = Callable[..., Path]

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from eoseg import __version__
-from eoseg.errors import EosegError
+from eoseg.errors import ConfigError, EosegError, unknown_name
 
 COMMANDS = {
     "demo": ("demo", "run everything once on a small synthetic world"),
@@ -31,6 +31,23 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 a failure that eoseg does not know, 2 wrong input."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            _dispatch(argv)
+        finally:
+            sys.stdout.flush()  # so that a reader who went away is noticed here
+    except EosegError as error:
+        sys.exit(_fail(error))
+    except KeyboardInterrupt:
+        print(f"{' '.join(['eoseg', *argv[:1]])}: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        # Nothing is left to say, and Python must not complain when it flushes once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _dispatch(argv: list[str]) -> None:
     parser = _parser()
     if not argv or argv[0].startswith("-"):
         parser.parse_args(argv)  # handles --help and --version
@@ -38,18 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0 if not argv else 2)
     command = argv[0]
     if command not in COMMANDS:
-        parser.parse_args(argv)  # ends with argparse's line on invalid choices
-    logging.basicConfig(level=os.environ.get("EOSEG_LOG", "INFO").upper(), format="%(message)s")
+        raise ConfigError(unknown_name("command", command, COMMANDS))
+    _log_to_stderr(os.environ.get("EOSEG_LOG", "INFO").upper())
     module = importlib.import_module(f"eoseg.cli.{COMMANDS[command][0]}")
-    try:
-        module.main(command, argv[1:])
-    except EosegError as error:
-        sys.exit(_fail(error))
-    except KeyboardInterrupt:
-        print(f"eoseg {command}: interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; nothing is left to say
+    module.main(command, argv[1:])
+
+
+def _log_to_stderr(level: str) -> None:
+    levels = logging.getLevelNamesMapping()
+    if level not in levels:
+        raise ConfigError("EOSEG_LOG: " + unknown_name("level", level, levels))
+    logging.basicConfig(level=level, format="%(message)s")
 
 
 def _fail(error: EosegError) -> int:

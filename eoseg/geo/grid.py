@@ -42,13 +42,13 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right and top in units of the CRS."""
-        corners = [self.transform * corner for corner in self._corners()]
+        corners = [self.transform @ corner for corner in self._corners()]
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         return min(xs), min(ys), max(xs), max(ys)
 
     def crop(self, window: Window) -> "Grid":
         """The grid of a part; the window may reach outside."""
-        moved = self.transform * Affine.translation(window.col, window.row)
+        moved = self.transform @ Affine.translation(window.col, window.row)
         return Grid(self.crs, moved, window.height, window.width)
 
     def difference(self, other: "Grid") -> str | None:
@@ -60,7 +60,7 @@ class Grid:
         if self.crs is None:
             return None  # without a CRS, two rasters of one size are matched pixel by pixel
         inverse = ~self.transform
-        shift = max(math.dist(inverse * (other.transform * corner), corner) for corner in self._corners())
+        shift = max(math.dist(inverse @ (other.transform @ corner), corner) for corner in self._corners())
         if shift < _TOLERANCE_PX:
             return None
         ours, theirs = self.pixel_size, other.pixel_size

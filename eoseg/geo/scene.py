@@ -50,7 +50,7 @@ class Scene:
             BandError: A band is not there, or `band_names` does not name each band once.
         """
         self.path = str(path)
-        self._dataset = _open(self.path)
+        self._dataset = open_dataset(self.path)
         try:
             self._describe(bands, band_names, nodata)
         except BaseException:
@@ -123,7 +123,7 @@ class Scene:
         except (RasterioError, ValueError) as error:
             raise DataError(
                 f"'{self.path}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
-                f"{_cause(error)}. The file may be truncated: copy or download it again."
+                f"{gdal_message(error)}. The file may be truncated: copy or download it again."
             ) from error
         for band, nodata in zip(raw, self._nodata, strict=True):
             if nodata is not None and _holds(band.dtype, nodata):
@@ -156,11 +156,16 @@ def read_all(path: str | Path) -> NDArray[np.generic]:
     Raises:
         DataError: The file is missing or is no raster.
     """
-    with _open(str(path)) as dataset:
+    with open_dataset(str(path)) as dataset:
         return np.asarray(dataset.read())
 
 
-def _open(path: str) -> rasterio.DatasetReader:
+def open_dataset(path: str) -> rasterio.DatasetReader:
+    """Open a raster with rasterio.
+
+    Raises:
+        DataError: The file is missing, is no raster or holds no band.
+    """
     if not path.startswith(_REMOTE) and not Path(path).exists():
         raise DataError(f"There is no file '{path}'. Check the path.")
     try:
@@ -168,7 +173,7 @@ def _open(path: str) -> rasterio.DatasetReader:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
     except RasterioIOError as error:
-        raise DataError(f"'{path}' is not a raster that GDAL can read ({_cause(error)}).") from error
+        raise DataError(f"'{path}' is not a raster that GDAL can read ({gdal_message(error)}).") from error
     if dataset.count == 0:
         dataset.close()
         raise DataError(f"'{path}' holds no raster bands; it may be a container: name one of its parts.")
@@ -193,7 +198,7 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)[:, None, None]
 
 
-def _cause(error: BaseException) -> str:
+def gdal_message(error: BaseException) -> str:
     """GDAL's own words, in one line."""
     cause = error.__cause__ or error
     return " ".join(str(cause).split())

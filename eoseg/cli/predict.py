@@ -1,0 +1,282 @@
+"""`eoseg predict`: a checkpoint and scenes in, maps out."""
+
+import argparse
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from eoseg.errors import CheckpointError, ConfigError, DataError, OutputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from eoseg.predict import Prediction, Progress
+    from eoseg.recipe import Recipe
+
+_RASTER_SUFFIXES = (".tif", ".tiff")
+_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
+
+
+def main(command: str, argv: list[str]) -> None:
+    """Map one scene or several, one after the other."""
+    arguments = _parser(command).parse_args(argv)
+    checkpoint, scenes = Path(arguments.checkpoint), list(arguments.scenes)
+    _require_input(checkpoint, scenes)
+    targets = _targets(scenes, arguments.out)
+    _require_targets(targets, probabilities=arguments.probabilities, overwrite=arguments.overwrite)
+
+    from eoseg.models.checkpoint import load_network  # imports torch
+    from eoseg.predict import PredictOptions, keep_freed_memory, predict_scene
+
+    options = PredictOptions(
+        tile=arguments.tile,
+        halo=arguments.halo,
+        batch_size=arguments.batch_size,
+        device=arguments.device,
+        memory_mb=arguments.memory,
+        probabilities=arguments.probabilities,
+        overwrite=arguments.overwrite,
+        bands=arguments.bands,
+        nodata=arguments.nodata,
+        allow_range_mismatch=arguments.allow_range_mismatch,
+    )
+    keep_freed_memory()
+    network, recipe = load_network(checkpoint)
+    for scene, target in zip(scenes, targets, strict=True):
+        with _progress(Path(scene).name, shown=not arguments.no_progress) as report:
+            prediction = predict_scene(
+                network, recipe, scene, target, options=options, checkpoint=checkpoint, progress=report
+            )
+        _print(prediction, recipe)
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"eoseg {command}",
+        description="Map scenes of any size, tile by tile. The map lies on the scene's own grid, as a Cloud "
+        "Optimized GeoTIFF with colours, class names and provenance; 255 means 'no value'. Memory does not "
+        "grow with the scene, and where the network allows it the map equals its result on the whole scene.",
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file that 'eoseg fit' wrote")
+    parser.add_argument("scenes", metavar="SCENE", nargs="+", help="a GeoTIFF, VRT or other raster")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="the map (.tif), or a folder for SCENE_map.tif of each scene (default: the present folder)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing maps")
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also write MAP_probabilities.tif: a band per class, uint8, times its scale 1/250",
+    )
+    scene = parser.add_argument_group("how to read the scenes")
+    scene.add_argument(
+        "--bands",
+        type=_names,
+        metavar="B02,B03,...",
+        help="names of all bands of the scene, in file order, where it does not name them itself",
+    )
+    scene.add_argument(
+        "--nodata", type=float, metavar="VALUE", help="nodata value (default: the scene's own)"
+    )
+    scene.add_argument(
+        "--allow-range-mismatch",
+        action="store_true",
+        help="map a scene even where its values are on another scale than the training values",
+    )
+    work = parser.add_argument_group("how to work")
+    work.add_argument(
+        "--tile",
+        type=_pixels,
+        default="auto",
+        metavar="auto|PX",
+        help="side of what a tile writes; 'auto' is the largest that --memory allows (default: auto)",
+    )
+    work.add_argument(
+        "--halo",
+        type=_pixels,
+        default="auto",
+        metavar="auto|PX",
+        help="context around a tile; 'auto' is what an exact map needs (default: auto). Less is faster",
+    )
+    work.add_argument("--batch-size", type=_count, default=1, metavar="N", help="tiles per pass (default: 1)")
+    work.add_argument(
+        "--memory",
+        type=_count,
+        default=2048,
+        metavar="MB",
+        help="memory for the activations of a pass with '--tile auto' (default: 2048)",
+    )
+    work.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    work.add_argument("--no-progress", action="store_true", help="no progress bar")
+    return parser
+
+
+def _pixels(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected 'auto' or a number of pixels, found '{text}'")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found '{text}'")
+    return int(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names with commas between them, found '{text}'")
+    return names
+
+
+def _require_input(checkpoint: Path, scenes: list[str]) -> None:
+    """What can be known to be wrong before torch is imported.
+
+    Raises:
+        CheckpointError: There is no checkpoint.
+        DataError: There is no such scene.
+    """
+    if not checkpoint.is_file():
+        raise CheckpointError(
+            f"There is no checkpoint '{checkpoint}'. Give a .ckpt file that 'eoseg fit' wrote."
+        )
+    for scene in scenes:
+        if not scene.startswith(_REMOTE) and not Path(scene).exists():
+            raise DataError(f"There is no file '{scene}'. Check the path.")
+        if Path(scene).is_dir():
+            raise DataError(f"'{scene}' is a folder. Give its scenes, such as {shlex.quote(scene)}/*.tif")
+
+
+def _targets(scenes: list[str], out: Path | None) -> list[Path]:
+    """Where each map goes.
+
+    Raises:
+        ConfigError: Several maps would have one name.
+    """
+    if out is not None and out.suffix.lower() in _RASTER_SUFFIXES and not out.is_dir():
+        if len(scenes) > 1:
+            raise ConfigError(
+                f"--out '{out}' is one file, but there are {len(scenes)} scenes. Give a folder."
+            )
+        return [out]
+    folder = out if out is not None else Path()
+    targets = [folder / f"{Path(scene).stem}_map.tif" for scene in scenes]
+    repeated = sorted({target.name for target in targets if targets.count(target) > 1})
+    if repeated:
+        raise ConfigError(
+            f"Several scenes would be mapped to '{repeated[0]}'. Map scenes of one name to different folders."
+        )
+    return targets
+
+
+def _require_targets(targets: list[Path], *, probabilities: bool, overwrite: bool) -> None:
+    """Make the folder where it is missing, and refuse what cannot be written before any work.
+
+    Raises:
+        OutputError: A map exists already, or its folder cannot be made or written.
+    """
+    from eoseg.geo.cog import require_writable  # imports rasterio
+    from eoseg.geo.mapfile import probability_path
+
+    folder = targets[0].parent
+    if not folder.exists():
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+    for target in targets:
+        require_writable(target, overwrite=overwrite)
+        if probabilities:
+            require_writable(probability_path(target), overwrite=overwrite)
+
+
+@contextmanager
+def _progress(name: str, *, shown: bool) -> Iterator["Callable[[Progress], None]"]:
+    """A bar with speed and time left on standard error; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        # Known to rich only by its share: pixels come with the first tile.
+        task = bar.add_task(name, total=None, speed="")
+
+        def report(progress: "Progress") -> None:
+            done = bar.tasks[0]
+            seconds = done.elapsed or 0.0
+            speed = f"{progress.pixels / 1e6 / seconds:.2f} MP/s" if seconds else ""
+            bar.update(task, completed=progress.pixels, total=progress.total, speed=speed)
+
+        yield report
+
+
+def _print(prediction: "Prediction", recipe: "Recipe") -> None:
+    from rich.console import Console
+
+    console = Console()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    for notice in prediction.notices:
+        say(f"Note: {notice}")
+    skipped = f", {prediction.skipped} of them skipped (no valid pixel)" if prediction.skipped else ""
+    say(
+        f"{prediction.pixels:,} px in {prediction.seconds:.1f} s "
+        f"({prediction.megapixels_per_second:.2f} MP/s) on {prediction.device}: "
+        f"{prediction.tiles} tile(s) of {prediction.tile} px, halo {prediction.halo} px{skipped}"
+    )
+    say(_exactness(prediction))
+    console.print(_class_table(prediction, recipe))
+    say(f"Map: {prediction.path}")
+    if prediction.probabilities is not None:
+        say(f"Probabilities: {prediction.probabilities}")
+
+
+def _exactness(prediction: "Prediction") -> str:
+    if prediction.exact:
+        return f"Exact: the map equals the network's result on the whole scene ({prediction.reason})."
+    line = f"Not exact: {prediction.reason}."
+    found = prediction.disagreement
+    if found is None:
+        return f"{line} How much the map depends on its tiles could not be measured."
+    return (
+        f"{line} Where tiles lie elsewhere, {found.share:.2%} of {found.pixels:,} compared pixels get "
+        "another class."
+    )
+
+
+def _class_table(prediction: "Prediction", recipe: "Recipe") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("class", "", box=None, pad_edge=False)
+    table.add_column("pixels", justify="right")
+    table.add_column("share", justify="right")
+    for entry, count in zip(recipe.schema.classes, prediction.class_pixels, strict=True):
+        red, green, blue = entry.color
+        patch = Text("██", style=f"rgb({red},{green},{blue})")
+        table.add_row(escape(entry.name), patch, f"{count:,}", f"{count / prediction.valid_pixels:.1%}")
+    rest = prediction.pixels - prediction.valid_pixels
+    if rest:
+        table.add_row("(no value)", "", f"{rest:,}", "")
+    return table

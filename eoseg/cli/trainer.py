@@ -1,0 +1,200 @@
+"""Training and evaluating with Lightning's command line."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import jsonargparse
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from eoseg.datasets.datamodule import SceneData
+from eoseg.errors import ConfigError
+from eoseg.models.checkpoint import export_checkpoint
+from eoseg.recipe import Schema
+from eoseg.tasks.task import MONITOR, Task
+from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
+from eoseg.tracking.loggers import make_loggers
+from eoseg.tracking.run_folder import create_run_folder, write_environment
+
+logger = logging.getLogger(__name__)
+
+# A schema is never written in a configuration: the data give it.
+jsonargparse.set_parsing_settings(subclasses_enabled=[Schema])
+
+
+@dataclass(frozen=True)  # no slots: jsonargparse reads defaults from __dict__
+class RunConfig:
+    """Where a run goes and how it is logged.
+
+    Args:
+        folder: Folder of all runs; each run makes its own below it.
+        name: Name of the run; by default that of the configuration file.
+        wandb: Log to Weights & Biases (offline without a login) beside metrics.csv.
+        project: Project in W&B.
+        group: Group in W&B, such as the experiment that several seeds belong to.
+        tags: Tags in W&B.
+        panels_every: Epochs between pictures of the fixed validation chips; 0 for none.
+    """
+
+    folder: str = "runs"
+    name: str | None = None
+    wandb: bool = True
+    project: str = "eoseg"
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    panels_every: int = 5
+
+
+def run(command: str, arguments: list[str]) -> Path:
+    """Train or evaluate, in a new run folder.
+
+    Args:
+        command: "fit", "validate" or "test".
+        arguments: What follows the command.
+
+    Returns:
+        The run folder.
+    """
+    _quiet()
+    cli = EosegCLI(
+        Task,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        save_config_callback=None,  # written by hand, into the run folder
+        auto_configure_optimizers=False,  # a task has its own optimizer and scheduler
+        trainer_defaults={"use_distributed_sampler": False, "log_every_n_steps": 1, "enable_model_summary": False},
+        args=[command, *arguments],
+    )
+    if command == "fit":
+        cli.finish()
+    return cli.run_folder
+
+
+class EosegCLI(LightningCLI):
+    """Lightning's command line with linked facts, a run folder and one-line errors."""
+
+    run_folder: Path
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Those that need a Trainer. `eoseg predict` maps scenes of any size without one."""
+        return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Lightning's parser with one-line errors."""
+        parser = super().init_parser(**kwargs)
+        parser.__class__ = _Parser
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Each fact once: bands, classes and chip size from the data, one seed for all."""
+        parser.add_argument("--run", type=RunConfig, default=RunConfig())
+        parser.link_arguments("data.schema", "model.init_args.schema", apply_on="instantiate")
+        parser.link_arguments("data.chip_size", "model.init_args.chip_size", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def before_instantiate_classes(self) -> None:
+        """Make the run folder."""
+        self._chosen = self.config[self.subcommand]
+        options: RunConfig = (
+            self.config_init[self.subcommand].run if hasattr(self, "config_init") else self._chosen.run
+        )
+        name = options.name or self._config_name()
+        if self.subcommand != "fit":
+            name = f"{name}-{self.subcommand}"
+        self.run_folder = create_run_folder(Path(options.folder), name)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add loggers, callbacks and the run folder to what the configuration says."""
+        options: RunConfig = self._get(self.config_init, "run")
+        chosen = self._get(self.config_init, "trainer", default={})
+        data = cast(SceneData, self.datamodule)
+        data.run_folder = self.run_folder
+        kwargs["default_root_dir"] = str(self.run_folder)
+        if chosen.get("logger") in (None, True):
+            kwargs["logger"] = make_loggers(
+                self.run_folder,
+                project=options.project,
+                name=f"{self.run_folder.parent.name}/{self.run_folder.name}",
+                group=options.group,
+                tags=options.tags,
+                use_wandb=options.wandb,
+            )
+        chosen["callbacks"] = [*(chosen.get("callbacks") or []), *self._own_callbacks(options)]
+        trainer = super().instantiate_trainer(**kwargs)
+        self._record(trainer)
+        return trainer
+
+    def finish(self) -> None:
+        """Leave the best weights, with their recipe and nothing else, as `model.ckpt`."""
+        best = cast(ModelCheckpoint, self.trainer.checkpoint_callback)
+        if not self.trainer.is_global_zero or not best.best_model_path:
+            return
+        model = export_checkpoint(Path(best.best_model_path), self.run_folder / "model.ckpt")
+        print(f"\nBest checkpoint ({MONITOR} {best.best_model_score:.3f}): {model}")
+        print(f"Everything of this run: {self.run_folder}")
+        print(f"Next: eoseg test {self.run_folder}")
+        print(f"      eoseg predict {model} SCENE.tif --out map.tif")
+
+    def _own_callbacks(self, options: RunConfig) -> list[Callback]:
+        mine: list[Callback] = [_Progress(leave=True), ConfusionPanel(self.run_folder)]
+        if options.panels_every:
+            mine.append(ChipPanels(self.run_folder, every_n_epochs=options.panels_every))
+        if self.subcommand == "fit":
+            best = ModelCheckpoint(
+                self.run_folder / "checkpoints", filename="best", monitor=MONITOR, mode="max", save_last=True
+            )
+            mine += [best, CheckpointArtifact()]
+        return mine
+
+    @rank_zero_only
+    def _record(self, trainer: Trainer) -> None:
+        """Write what is needed to repeat the run, before it starts."""
+        write_environment(self.run_folder)
+        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+        (self.run_folder / "config.yaml").write_text(text)
+        for item in trainer.loggers:
+            item.log_hyperparams(self.config[self.subcommand].as_dict())
+
+    def _config_name(self) -> str:
+        paths = self.config[self.subcommand].get("config") or []
+        return Path(str(paths[-1])).stem if paths else "run"
+
+
+class _Progress(RichProgressBar):
+    """Lightning's progress bar without a version number of the logger."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands at the end of the bar."""
+        shown = super().get_metrics(trainer, pl_module)
+        return {key: value for key, value in shown.items() if key != "v_num"}
+
+
+class _Parser(LightningArgumentParser):
+    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
+        """Raise the one line that matters instead of printing the usage and exiting."""
+        lines = [line.strip(" -") for line in str(message).splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith(("Expected", "Parser key", "Given value:"))]
+        raise ConfigError(" ".join(told or lines)[:400] + " Run with --help to see what is expected.")
+
+
+def _quiet() -> None:
+    """Silence lines of Lightning that tell a user nothing."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).addFilter(
+            lambda record: (
+                not any(
+                    word in record.getMessage() for word in ("TPU", "HPU", "Tip:", "litlogger", "LOCAL_RANK")
+                )
+            )
+        )
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
+    warnings.filterwarnings("ignore", ".*tensorboardX.*")

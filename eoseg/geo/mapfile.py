@@ -1,0 +1,189 @@
+"""Map files: a uint8 class per pixel, or one uint8 probability per class, that explain themselves."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eoseg.errors import DataError, OutputError
+from eoseg.geo.cog import COG_BLOCK, CogWriter, Layout
+from eoseg.geo.grid import Grid
+from eoseg.geo.scene import Scene, open_dataset
+from eoseg.geo.window import Window
+from eoseg.recipe import IGNORE, MapClass
+
+PROBABILITY_STEPS = 250
+"""A stored probability is `round(probability * 250)`: steps of 0.004; 255 means "no value"."""
+
+type MapKind = Literal["classes", "probabilities"]
+
+_KIND, _CLASSES = "EOSEG_KIND", "EOSEG_CLASSES"
+
+
+class MapWriter(CogWriter):
+    """Write a map of classes: see `CogWriter` for the way of the file."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        grid: Grid,
+        classes: tuple[MapClass, ...],
+        *,
+        block: int = COG_BLOCK,
+        overwrite: bool = False,
+    ) -> None:
+        """Begin a map.
+
+        Args:
+            path: Where the finished map will be.
+            grid: The scene's grid.
+            classes: The classes, in the order of their indices.
+            block: See `CogWriter`.
+            overwrite: Replace an existing map, at the very end.
+
+        Raises:
+            OutputError: The file exists, or nothing can be written there.
+        """
+        layout = Layout(
+            bands=("class",),
+            overviews="MODE",
+            tags=_own_tags("classes", classes),
+            colors={index: entry.color for index, entry in enumerate(classes)},
+            categories=tuple(entry.name for entry in classes),
+        )
+        super().__init__(path, grid, layout, block=block, overwrite=overwrite)
+        self._classes = classes
+
+    def write(self, window: Window, values: NDArray[Any]) -> None:
+        """Write classes.
+
+        Args:
+            window: Where, inside the grid.
+            values: Class indices `(height, width)`, or `IGNORE` where there is no class.
+
+        Raises:
+            OutputError: A value is no class, or the disk is full.
+        """
+        unknown = (values != IGNORE) & ((values < 0) | (values >= len(self._classes)))
+        if unknown.any():
+            raise OutputError(
+                f"A map of {len(self._classes)} classes holds 0 to {len(self._classes) - 1} and {IGNORE}; "
+                f"found {values[unknown][0]}."
+            )
+        super().write(window, values)
+
+    @property
+    def class_pixels(self) -> tuple[int, ...]:
+        """Pixels written per class."""
+        return tuple(int(count) for count in self.counts[: len(self._classes)])
+
+
+class ProbabilityWriter(CogWriter):
+    """Write the probability of each class, one band per class, in steps of 1/250."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        grid: Grid,
+        classes: tuple[MapClass, ...],
+        *,
+        block: int = COG_BLOCK,
+        overwrite: bool = False,
+    ) -> None:
+        """Begin a raster of probabilities; the arguments are those of `MapWriter`."""
+        names = tuple(entry.name for entry in classes)
+        tags = _own_tags("probabilities", classes)
+        layout = Layout(bands=names, overviews="AVERAGE", tags=tags, scale=1 / PROBABILITY_STEPS)
+        super().__init__(path, grid, layout, block=block, overwrite=overwrite)
+
+
+def probability_path(map_path: Path) -> Path:
+    """Where the probabilities that go with a map are."""
+    return map_path.with_name(f"{map_path.stem}_probabilities.tif")
+
+
+@dataclass(frozen=True, slots=True)
+class MapInfo:
+    """What a map says of itself."""
+
+    path: str
+    kind: MapKind
+    grid: Grid
+    classes: tuple[MapClass, ...]
+    tags: dict[str, str]
+    """Provenance: eoseg's version, checkpoint, scene, options, and whether the map is exact."""
+
+
+def map_kind(path: str | Path) -> MapKind | None:
+    """What an eoseg map holds, or None where a raster is no eoseg map.
+
+    Raises:
+        DataError: The file is missing or is no raster.
+    """
+    kind = _tags(path).get(_KIND)
+    return kind if kind in ("classes", "probabilities") else None  # type: ignore[return-value]
+
+
+def read_map_info(path: str | Path, *, kind: MapKind = "classes") -> MapInfo:
+    """Read what a map says of itself.
+
+    Args:
+        path: A map that eoseg wrote.
+        kind: What it should hold.
+
+    Raises:
+        DataError: The file is missing, is no raster, is no eoseg map, or holds something else.
+    """
+    with Scene(path) as scene:
+        grid = scene.grid
+    tags = _tags(path)
+    found = tags.get(_KIND)
+    if found is None or _CLASSES not in tags:
+        raise DataError(
+            f"'{path}' is a raster, but no map that eoseg wrote: it does not name its classes. "
+            "Make a map with 'eoseg predict'."
+        )
+    if found != kind:
+        raise DataError(f"'{path}' holds {found}; expected {kind}. Give the other file of that run.")
+    try:
+        classes = tuple(
+            MapClass(entry["name"], tuple(entry["values"]), (*entry["color"],))
+            for entry in json.loads(tags.pop(_CLASSES))
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"'{path}' does not name its classes as eoseg does ({error}). Make the map again."
+        ) from error
+    del tags[_KIND]
+    return MapInfo(str(path), kind, grid, classes, tags)
+
+
+def _own_tags(kind: MapKind, classes: tuple[MapClass, ...]) -> dict[str, str]:
+    entries = [
+        {"name": entry.name, "values": list(entry.values), "color": list(entry.color)} for entry in classes
+    ]
+    return {_KIND: kind, _CLASSES: json.dumps(entries, ensure_ascii=False)}
+
+
+def _tags(path: str | Path) -> dict[str, str]:
+    with open_dataset(str(path)) as dataset:
+        return {key: value for key, value in dataset.tags().items() if key.startswith("EOSEG_")}
+
+
+def quantise(probabilities: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Store probabilities as uint8.
+
+    Args:
+        probabilities: `(K, height, width)`, 0 to 1.
+        valid: `(height, width)`.
+
+    Returns:
+        `(K, height, width)`: 0 to 250, `IGNORE` where not valid. Larger probabilities never get
+        smaller values, so the class of a pixel is among its largest values.
+    """
+    steps = np.rint(probabilities * PROBABILITY_STEPS).astype(np.uint8)
+    steps[:, ~valid] = IGNORE
+    return steps

@@ -1,0 +1,141 @@
+"""Which pixels are computed from which: the tiles of a scene on one fixed lattice.
+
+A tile has a `core`, the pixels that it writes, and a `read`, the pixels that it is computed from. The
+cores cut the scene into squares on a lattice that starts at row 0, column 0, so each pixel is written
+exactly once. A read is the core and a halo around it, but it never reaches beyond the scene's extent
+(filled up, below and to the right, to a multiple of the network's output stride). At the border of the
+scene the network thus pads as it would in one pass over the whole scene; anywhere else the halo keeps
+that padding away from the core. The last tile of a row is never shifted back to fit: that would take it
+off the network's stride.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from eoseg.errors import ConfigError
+from eoseg.geo.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The unit of inference."""
+
+    core: Window
+    """The pixels that this tile writes, all inside the scene."""
+    read: Window
+    """The pixels that it is computed from; they may reach beyond the scene below and to the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """All tiles of a scene, row by row, left to right."""
+
+    height: int
+    """Height of the scene in pixels."""
+    width: int
+    """Width of the scene in pixels."""
+    core: int
+    """Height and width of a core in pixels; less at the last row and column."""
+    halo: int
+    """Pixels of context around a core."""
+    stride: int
+    """Output stride of the network: reads begin at multiples of it and have multiples of it as size."""
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ConfigError(f"A scene needs at least one pixel; found {self.width} x {self.height}.")
+        if self.stride < 1:
+            raise ConfigError(f"The output stride is 1 or more; found {self.stride}.")
+        if self.core < 1:
+            raise ConfigError(f"A tile needs a size of at least {self.stride} px; found {self.core}.")
+        if self.halo < 0:
+            raise ConfigError(f"A halo is 0 or more pixels; found {self.halo}.")
+        for name, pixels in (("tile size", self.core), ("halo", self.halo)):
+            if pixels % self.stride:
+                below = pixels // self.stride * self.stride
+                near = f"{below} or {below + self.stride}" if below else f"{self.stride}"
+                raise ConfigError(
+                    f"The {name} must be a multiple of the network's output stride, {self.stride} px; "
+                    f"found {pixels}. Use {near}."
+                )
+
+    @property
+    def rows(self) -> int:
+        """How many tiles lie above each other."""
+        return math.ceil(self.height / self.core)
+
+    @property
+    def columns(self) -> int:
+        """How many tiles lie side by side."""
+        return math.ceil(self.width / self.core)
+
+    @property
+    def extent(self) -> Window:
+        """The scene, filled up below and to the right to a multiple of the stride."""
+        return Window(0, 0, round_up(self.height, self.stride), round_up(self.width, self.stride))
+
+    @property
+    def read_pixels(self) -> int:
+        """Pixels that pass through the network, each as often as it does."""
+        return sum(tile.read.height * tile.read.width for tile in self)
+
+    def __len__(self) -> int:
+        return self.rows * self.columns
+
+    def __iter__(self) -> Iterator[Tile]:
+        for index in range(len(self)):
+            yield self.tile(index)
+
+    def tile(self, index: int) -> Tile:
+        """The tile at a place in the row-by-row order.
+
+        Raises:
+            IndexError: There are fewer tiles.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"tile {index} of {len(self)}")
+        row, column = divmod(index, self.columns)
+        return self.tile_at(row * self.core, column * self.core)
+
+    def tile_at(self, row: int, col: int) -> Tile:
+        """The tile whose core begins at a pixel of the scene, on the lattice or off it.
+
+        Args:
+            row: First row, a multiple of the stride.
+            col: First column, a multiple of the stride.
+
+        Raises:
+            ConfigError: The pixel is outside the scene, or off the network's stride.
+        """
+        square = Window(row, col, self.core, self.core)
+        core = square.intersection(Window(0, 0, self.height, self.width))
+        if core is None or row < 0 or col < 0 or row % self.stride or col % self.stride:
+            raise ConfigError(
+                f"A core begins inside the scene at a multiple of {self.stride} px; found row {row}, "
+                f"column {col} in {self.width} x {self.height} px."
+            )
+        read = square.grow(self.halo).intersection(self.extent)
+        assert read is not None  # it holds the core
+        return Tile(core, read)
+
+
+def plan_tiles(height: int, width: int, *, core: int, halo: int, stride: int) -> TilePlan:
+    """Cut a scene into tiles.
+
+    Args:
+        height: Height of the scene in pixels.
+        width: Width of the scene in pixels.
+        core: Height and width of the square that a tile writes, a multiple of the stride.
+        halo: Pixels of context around it, a multiple of the stride.
+        stride: Output stride of the network.
+
+    Raises:
+        ConfigError: A size is not positive, or not a multiple of the stride.
+    """
+    return TilePlan(height, width, core, halo, stride)
+
+
+def round_up(pixels: int, multiple: int) -> int:
+    """The smallest multiple that is at least so many pixels."""
+    return math.ceil(pixels / multiple) * multiple

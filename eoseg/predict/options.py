@@ -1,0 +1,115 @@
+"""What can be chosen for a prediction, and what it reports."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from eoseg.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """How a scene is mapped. The defaults do not change the map, only speed and memory."""
+
+    tile: int | Literal["auto"] = "auto"
+    """Height and width of what a tile writes, in pixels: a multiple of the output stride. "auto" takes
+    the largest that `memory_mb` allows, because the halo costs less the larger a tile is."""
+    halo: int | Literal["auto"] = "auto"
+    """Pixels of context around a tile: a multiple of the output stride. "auto" takes what makes the map
+    equal to the whole-image result, or 128 px where the network has global context."""
+    batch_size: int = 1
+    """Tiles per pass."""
+    device: str = "auto"
+    """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
+    memory_mb: int = 2048
+    """Memory that the activations of one pass may take with "auto" tiles, in MB."""
+    probabilities: bool = False
+    """Write the probability of each class to a second file too."""
+    overwrite: bool = False
+    """Replace existing files."""
+    bands: tuple[str, ...] | None = None
+    """Names of all bands of the scene, in file order, instead of its own."""
+    nodata: float | None = None
+    """Nodata value instead of the scene's own."""
+    allow_range_mismatch: bool = False
+    """Map a scene whose values lie far from the training values."""
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("tile", self.tile, 1), ("halo", self.halo, 0)):
+            if value != "auto" and (not isinstance(value, int) or value < least):
+                raise ConfigError(f"The {name} is 'auto' or {least} or more pixels; found {value}.")
+        if self.batch_size < 1:
+            raise ConfigError(f"The batch size is 1 or more; found {self.batch_size}.")
+        if self.memory_mb < 64:
+            raise ConfigError(f"Activations need at least 64 MB; found {self.memory_mb}.")
+        if self.bands is not None and (not self.bands or not all(self.bands)):
+            raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a prediction is."""
+
+    pixels: int
+    """Pixels of the scene that are done."""
+    total: int
+    """Pixels of the scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """How much the map of a network with too little context depends on where its tiles lie."""
+
+    pixels: int
+    """Pixels that were computed a second time, from tiles that lie half a tile further."""
+    differing: int
+    """Those of them that got another class."""
+
+    @property
+    def share(self) -> float:
+        """Share of the pixels that got another class, 0 to 1."""
+        return self.differing / self.pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was mapped, and how."""
+
+    path: Path
+    """The map."""
+    probabilities: Path | None
+    """The probabilities, where asked for."""
+    pixels: int
+    """Pixels of the scene."""
+    class_pixels: tuple[int, ...]
+    """Mapped pixels per class."""
+    tiles: int
+    """Tiles of the scene."""
+    skipped: int
+    """Tiles that were not computed, because their core has no valid pixel."""
+    tile: int
+    """Height and width of a tile's core in pixels."""
+    halo: int
+    """Pixels of context around it."""
+    exact: bool
+    """Whether the map equals the network's result on the whole scene at once."""
+    reason: str
+    """Why it does or does not."""
+    disagreement: Disagreement | None
+    """Measured where the map is not exact and a tile could be compared."""
+    device: str
+    """Where the network ran."""
+    seconds: float
+    """How long it took."""
+    notices: tuple[str, ...]
+    """What was assumed about the scene."""
+
+    @property
+    def valid_pixels(self) -> int:
+        """Pixels that got a class."""
+        return sum(self.class_pixels)
+
+    @property
+    def megapixels_per_second(self) -> float:
+        """Million pixels of the scene per second, reading and writing included."""
+        return self.pixels / 1e6 / self.seconds if self.seconds > 0 else 0.0

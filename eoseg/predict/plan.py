@@ -1,0 +1,81 @@
+"""How large tiles and halo are, and whether the map is then exact."""
+
+import math
+from dataclasses import dataclass
+
+from eoseg.geo.grid import Grid
+from eoseg.geo.tiles import TilePlan, plan_tiles, round_up
+from eoseg.predict.options import PredictOptions
+from eoseg.predict.receptive import Context
+
+GLOBAL_HALO = 128
+"""Halo in pixels (rounded up to the output stride) where the network has global context: no halo is
+exact then, and beyond this one seams change little."""
+
+_GLOBAL_READ = 1024  # such a network is not shown much more context than it was trained with
+_LEAST_CORE = 256
+_BLOCK = 16  # blocks of a TIFF have sizes that are multiples of this
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Tiles, and what they mean for the map."""
+
+    plan: TilePlan
+    exact: bool
+    reason: str
+
+
+def choose_layout(
+    grid: Grid, context: Context, options: PredictOptions, *, pixel_bytes: float, chip_size: int
+) -> Layout:
+    """Choose the tiles of a scene.
+
+    Args:
+        grid: The scene's grid.
+        context: What the network looks at.
+        options: Tile and halo as the user wants them.
+        pixel_bytes: Memory that a pass takes per pixel.
+        chip_size: Height and width of a training chip in pixels.
+
+    Raises:
+        ConfigError: Tile or halo is no multiple of the output stride.
+    """
+    stride = context.output_stride
+    wanted = context.halo if context.halo is not None else round_up(GLOBAL_HALO, stride)
+    halo = wanted if options.halo == "auto" else options.halo
+    core = options.tile
+    if core == "auto":
+        limit = math.isqrt(int(options.memory_mb * 2**20 / pixel_bytes / options.batch_size))
+        if not context.exact:
+            limit = min(limit, max(_GLOBAL_READ, chip_size))
+        core = _auto_core(grid, stride, halo, limit)
+    plan = plan_tiles(grid.height, grid.width, core=core, halo=halo, stride=stride)
+    exact, reason = _judge(plan, context)
+    return Layout(plan, exact, reason)
+
+
+def _auto_core(grid: Grid, stride: int, halo: int, limit: int) -> int:
+    """The largest core whose read stays within a limit of pixels per side."""
+    height, width = round_up(grid.height, stride), round_up(grid.width, stride)
+    if height * width <= limit**2:
+        return max(height, width)  # one tile, which needs no halo
+    unit = math.lcm(stride, _BLOCK)
+    return max((limit - 2 * halo) // unit * unit, round_up(_LEAST_CORE, unit))
+
+
+def _judge(plan: TilePlan, context: Context) -> tuple[bool, str]:
+    first, last = plan.tile(0), plan.tile(len(plan) - 1)
+    if first.read == last.read == plan.extent:
+        return True, "each tile is computed from the whole scene"
+    if context.halo is None:
+        return False, context.reason
+    if plan.halo < context.halo:
+        return False, f"the halo of {plan.halo} px is less than the {context.halo} px that matter"
+    return True, f"{context.reason}, the halo is {plan.halo} px"
+
+
+def part_block(core: int) -> int:
+    """Block size for the part file: the largest divisor of a tile that a TIFF takes, or else 1."""
+    sizes = [size for size in range(_BLOCK, 513, _BLOCK) if core % size == 0]
+    return max(sizes, default=1)

@@ -1,0 +1,57 @@
+"""How much a map depends on where its tiles lie, measured on a sample of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eoseg.geo.scene import Scene
+from eoseg.geo.tiles import TilePlan
+from eoseg.predict.classifier import Classifier
+from eoseg.predict.options import Disagreement
+from eoseg.predict.reader import read_tile
+from eoseg.recipe import IGNORE
+
+SAMPLE_TILES = 4
+"""How many tiles are compared at most."""
+
+
+def sample_indices(plan: TilePlan) -> set[int]:
+    """Which tiles to remember for the comparison: evenly spread."""
+    places = np.linspace(0, len(plan) - 1, SAMPLE_TILES + 2)[1:-1]
+    return {round(float(place)) for place in places}
+
+
+def measure_disagreement(
+    scene: Scene, plan: TilePlan, classifier: Classifier, remembered: dict[int, NDArray[np.uint8]]
+) -> Disagreement | None:
+    """Compute parts of the map again from tiles that lie half a tile further down and right.
+
+    A pixel near the edge of a tile lies near the middle of the shifted one, and the other way round.
+    A network with enough context gives both the same class.
+
+    Args:
+        scene: The scene, which no other thread uses now.
+        plan: Its tiles.
+        classifier: The network.
+        remembered: Classes of the cores of some tiles, by their index.
+
+    Returns:
+        None where nothing can be compared: the tiles are a single stride wide, or hold no valid pixel.
+    """
+    half = plan.core // 2 // plan.stride * plan.stride
+    pixels = differing = 0
+    for index, classes in remembered.items():
+        core = plan.tile(index).core
+        down, right = half * (half < core.height), half * (half < core.width)
+        if not (down or right):
+            continue
+        shifted = plan.tile_at(core.row + down, core.col + right)
+        overlap = shifted.core.intersection(core)
+        if overlap is None:
+            continue
+        (again,) = classifier.classify([read_tile(scene, shifted)])
+        first = classes[overlap.slices_in(core)]
+        second = again.classes[overlap.slices_in(shifted.core)]
+        valid = first != IGNORE
+        pixels += int(valid.sum())
+        differing += int((first != second)[valid].sum())
+    return Disagreement(pixels, differing) if pixels else None

@@ -1,0 +1,184 @@
+"""Any optimiser and learning-rate schedule of torch, by name."""
+
+import inspect
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn, optim
+from torch.optim import lr_scheduler
+
+from eoseg.errors import ConfigError, unknown_name
+
+DEFAULT_WARMUP = 0.05
+
+
+@dataclass(frozen=True)  # no slots: jsonargparse reads defaults from __dict__
+class OptimizerConfig:
+    """An optimiser of `torch.optim`.
+
+    Args:
+        name: Class name in `torch.optim`, such as SGD, ASGD, Adam, AdamW, Adagrad or RMSprop; case
+            does not matter.
+        lr: Learning rate; the peak of schedules that rise and fall.
+        args: Further arguments of that class, such as `momentum` or `weight_decay`.
+    """
+
+    name: str = "AdamW"
+    lr: float = 1e-3
+    args: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ConfigError(f"The learning rate must be positive, found {self.lr}.")
+        _check_args(_optimizer_class(self.name), self.args, given={"params", "lr"})
+
+
+@dataclass(frozen=True)  # no slots: jsonargparse reads defaults from __dict__
+class SchedulerConfig:
+    """How the learning rate changes while training.
+
+    Args:
+        name: "constant", "cosine" (falls to 0 over the whole run, after a linear warm-up), "onecycle"
+            (Smith and Topin 2018), "plateau" (falls when the validation score stops rising), or any class
+            of `torch.optim.lr_scheduler`, stepped once an epoch.
+        warmup: Share of all steps over which the rate rises from 0, 0 to 1; 0.05 by default. Only
+            "constant" and "cosine" have one.
+        args: Arguments of the schedule's class, such as `pct_start`, `factor` or `step_size`.
+    """
+
+    name: str = "cosine"
+    warmup: float | None = None
+    args: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        own = self.name.lower() in ("constant", "cosine")
+        if self.warmup is not None:
+            if not own:
+                raise ConfigError(
+                    f"The schedule '{self.name}' has no warmup option, found warmup {self.warmup}. Use "
+                    "'constant' or 'cosine', or leave it out (onecycle: set pct_start in args)."
+                )
+            if not 0 <= self.warmup < 1:
+                raise ConfigError(f"warmup is a share of all steps from 0 to below 1, found {self.warmup}.")
+        if own and self.args:
+            raise ConfigError(
+                f"The schedule '{self.name}' takes no args, found {', '.join(self.args)}. Set warmup, or "
+                "name a class of torch.optim.lr_scheduler."
+            )
+        if not own:
+            _check_args(_scheduler_class(self.name), self.args, given=_filled_in(self.name))
+
+
+def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+    """Make the optimiser.
+
+    Raises:
+        ConfigError: torch refuses a value.
+    """
+    try:
+        return _optimizer_class(config.name)(parameters, lr=config.lr, **config.args)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"torch refuses the arguments of optimizer '{config.name}': {error}.") from error
+
+
+def build_scheduler(
+    config: SchedulerConfig, optimizer: optim.Optimizer, *, total_steps: int, monitor: str
+) -> dict[str, Any] | None:
+    """Make the schedule as Lightning takes it, or None for a constant rate.
+
+    Args:
+        total_steps: Optimiser steps of the whole run.
+        monitor: Name of the validation score that "plateau" watches; higher is better.
+    """
+    name = config.name.lower()
+    warmup = round((DEFAULT_WARMUP if config.warmup is None else config.warmup) * total_steps)
+    if name == "constant":
+        if not config.warmup:
+            return None
+        return {"scheduler": _ramp(optimizer, warmup, None), "interval": "step"}
+    if name == "cosine":
+        return {"scheduler": _ramp(optimizer, warmup, total_steps), "interval": "step"}
+    args = dict(config.args)
+    if name == "onecycle":
+        args.setdefault("max_lr", [group["lr"] for group in optimizer.param_groups])
+        args.setdefault("total_steps", total_steps)
+    if name == "plateau":
+        args.setdefault("mode", "max")
+    try:
+        scheduler = _scheduler_class(config.name)(optimizer, **args)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"torch refuses the arguments of schedule '{config.name}': {error}.") from error
+    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+        return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}
+    per_step = isinstance(scheduler, (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR))
+    return {"scheduler": scheduler, "interval": "step" if per_step else "epoch"}
+
+
+def _ramp(optimizer: optim.Optimizer, warmup: int, total: int | None) -> lr_scheduler.LambdaLR:
+    """Rise linearly over `warmup` steps, then stay, or fall as a half cosine until `total`.
+
+    The cosine is that of Loshchilov and Hutter 2017 without restarts.
+    """
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if total is None:
+            return 1.0
+        done = (step - warmup) / max(1, total - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    return lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def _optimizer_class(name: str) -> type[optim.Optimizer]:
+    known = {
+        key: value
+        for key, value in vars(optim).items()
+        if inspect.isclass(value) and issubclass(value, optim.Optimizer) and value is not optim.Optimizer
+    }
+    return _look_up("optimizer", name, known)
+
+
+def _scheduler_class(name: str) -> type[Any]:
+    aliases = {"onecycle": "OneCycleLR", "plateau": "ReduceLROnPlateau"}
+    known = {
+        key: value
+        for key, value in vars(lr_scheduler).items()
+        if inspect.isclass(value)
+        and (issubclass(value, lr_scheduler.LRScheduler) or value is lr_scheduler.ReduceLROnPlateau)
+        and value is not lr_scheduler.LRScheduler
+    }
+    shown = {**known, **{alias: known[full] for alias, full in aliases.items()}}
+    return _look_up("schedule", name, shown, also=("constant", "cosine"))
+
+
+def _look_up[T](kind: str, name: str, known: dict[str, type[T]], also: Iterable[str] = ()) -> type[T]:
+    folded = {key.lower(): value for key, value in known.items() if not key.startswith("_")}
+    if name.lower() not in folded:
+        names = [key for key in known if not key.startswith("_")]
+        raise ConfigError(unknown_name(kind, name, [*names, *also]))
+    return folded[name.lower()]
+
+
+def _filled_in(name: str) -> set[str]:
+    """Arguments that eoseg gives to a schedule when the configuration does not."""
+    return {"optimizer"} | ({"max_lr"} if name.lower() in ("onecycle", "onecyclelr") else set())
+
+
+def _check_args(target: type[Any], args: dict[str, Any], *, given: set[str]) -> None:
+    """Refuse arguments that a class does not take, and missing ones that it needs."""
+    parameters = inspect.signature(target).parameters
+    for key in args:
+        if key not in parameters or key in given - {"max_lr"}:
+            known = [name for name in parameters if name not in given]
+            raise ConfigError(unknown_name(f"argument of {target.__name__}", key, known))
+    needed = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in given | set(args)
+    ]
+    if needed:
+        raise ConfigError(f"{target.__name__} needs {', '.join(needed)}: set it under args.")

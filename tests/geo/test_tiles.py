@@ -1,0 +1,130 @@
+"""Tiles partition the scene, stay on the stride's lattice and inside the padded extent."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eoseg.errors import ConfigError
+from eoseg.geo.tiles import TilePlan, plan_tiles, round_up
+from eoseg.geo.window import Window
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> TilePlan:
+    stride = draw(st.sampled_from([1, 2, 8, 32]))
+    core = stride * draw(st.integers(1, 6))
+    return plan_tiles(
+        draw(st.integers(1, 5 * core)),
+        draw(st.integers(1, 5 * core)),
+        core=core,
+        halo=stride * draw(st.integers(0, 4)),
+        stride=stride,
+    )
+
+
+@given(plans())
+def test_each_pixel_is_written_exactly_once(plan: TilePlan) -> None:
+    written = np.zeros((plan.height, plan.width), int)
+    for tile in plan:
+        written[tile.core.slices_in(Window(0, 0, 1, 1))] += 1
+    assert (written == 1).all()
+    assert len(list(plan)) == len(plan)
+
+
+@given(plans())
+def test_a_read_holds_its_core_and_the_halo_as_far_as_the_extent_goes(plan: TilePlan) -> None:
+    for tile in plan:
+        assert tile.read.contains(tile.core)
+        wanted = tile.core.grow(plan.halo) if plan.halo else tile.core
+        inside = wanted.intersection(plan.extent)
+        assert inside is not None
+        assert tile.read.contains(inside)
+        assert plan.extent.contains(tile.read)
+
+
+@given(plans())
+def test_reads_start_and_end_on_the_lattice(plan: TilePlan) -> None:
+    for tile in plan:
+        read = tile.read
+        assert all(size % plan.stride == 0 for size in (read.row, read.col, read.height, read.width))
+        assert tile.core.row % plan.core == 0
+        assert tile.core.col % plan.core == 0
+
+
+@given(plans())
+def test_a_read_is_never_larger_than_core_and_two_halos(plan: TilePlan) -> None:
+    largest = plan.core + 2 * plan.halo
+    assert all(tile.read.height <= largest and tile.read.width <= largest for tile in plan)
+
+
+def test_interior_reads_have_one_size() -> None:
+    plan = plan_tiles(1000, 1000, core=128, halo=64, stride=32)
+    inner = [t.read for t in plan if t.core.row >= 128 and t.core.col >= 128 and t.core.row_stop <= 872]
+    assert {(read.height, read.width) for read in inner if read.col_stop <= 992} == {(256, 256)}
+
+
+def test_tiles_come_row_by_row() -> None:
+    corners = [(t.core.row, t.core.col) for t in plan_tiles(5, 9, core=4, halo=0, stride=4)]
+    assert corners == [(0, 0), (0, 4), (0, 8), (4, 0), (4, 4), (4, 8)]
+
+
+def test_a_scene_smaller_than_a_tile_is_one_read_of_the_padded_scene() -> None:
+    (tile,) = plan_tiles(10, 10, core=256, halo=384, stride=32)
+    assert tile.core == Window(0, 0, 10, 10)
+    assert tile.read == Window(0, 0, 32, 32)
+
+
+def test_the_last_tile_is_not_shifted_back() -> None:
+    *_, last = plan_tiles(65, 65, core=64, halo=0, stride=32)
+    assert last.core == Window(64, 64, 1, 1)
+    assert last.read == Window(64, 64, 32, 32)
+
+
+def test_read_pixels_counts_the_halo() -> None:
+    assert plan_tiles(64, 64, core=32, halo=32, stride=32).read_pixels == 4 * 64 * 64
+
+
+def test_a_tile_can_be_cut_off_the_lattice_for_a_comparison() -> None:
+    tile = plan_tiles(200, 200, core=64, halo=32, stride=32).tile_at(32, 160)
+    assert tile.core == Window(32, 160, 64, 40)
+    assert tile.read == Window(0, 128, 128, 96)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        (
+            {"core": 100},
+            "tile size must be a multiple of the network's output stride, 32 px; found 100.*96 or",
+        ),
+        ({"core": 20}, r"found 20\. Use 32\."),
+        ({"core": 0}, "at least 32 px; found 0"),
+        ({"halo": 16}, "halo must be a multiple .* found 16. Use 32"),
+        ({"halo": -32}, "halo is 0 or more pixels; found -32"),
+        ({"stride": 0}, "stride is 1 or more; found 0"),
+        ({"height": 0}, "at least one pixel; found 5 x 0"),
+    ],
+)
+def test_impossible_sizes_are_refused(sizes: dict[str, int], words: str) -> None:
+    given_sizes = {"height": 5, "width": 5, "core": 64, "halo": 32, "stride": 32} | sizes
+    with pytest.raises(ConfigError, match=words):
+        plan_tiles(given_sizes.pop("height"), given_sizes.pop("width"), **given_sizes)
+
+
+@pytest.mark.parametrize(("row", "col"), [(200, 0), (0, 16), (-32, 0)])
+def test_a_core_off_the_stride_or_outside_is_refused(row: int, col: int) -> None:
+    with pytest.raises(ConfigError, match="inside the scene at a multiple of 32 px"):
+        plan_tiles(200, 200, core=64, halo=32, stride=32).tile_at(row, col)
+
+
+def test_an_index_beyond_the_last_tile_is_refused() -> None:
+    with pytest.raises(IndexError):
+        plan_tiles(10, 10, core=8, halo=0, stride=1).tile(4)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 64))
+def test_round_up_gives_the_next_multiple(pixels: int, multiple: int) -> None:
+    rounded = round_up(pixels, multiple)
+    assert rounded % multiple == 0
+    assert pixels <= rounded < pixels + multiple

@@ -1,0 +1,147 @@
+"""Networks with a known reach, recipes that fit them, and the plain whole-image result."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eoseg.models.network import Network
+from eoseg.recipe import IGNORE, BandStatistics, Recipe, Schema, Statistics, parse_classes
+
+BANDS = ("B02", "B03", "B04")
+CLASSES = ("water", "wood", "field", "town")
+
+
+def make_recipe(
+    bands: Sequence[str] = BANDS,
+    *,
+    dtype: str = "uint8",
+    values: tuple[float, float, float, float] = (0, 10, 245, 255),
+    stride: int = 1,
+    chip_size: int = 64,
+    **schema: object,
+) -> Recipe:
+    """A recipe whose bands had minimum, 2nd and 98th percentile and maximum `values`."""
+    minimum, low, high, maximum = values
+    entries = [
+        BandStatistics(name, (low + high) / 2, (high - low) / 4, minimum, low, high, maximum)
+        for name in bands
+    ]
+    return Recipe(
+        task="SegmentationTask",
+        schema=Schema(tuple(bands), parse_classes(CLASSES), **schema),
+        statistics=Statistics(tuple(entries), dtype, 1000, 1000, (250, 250, 250, 250)),
+        network={"arch": "unet", "encoder": "resnet18", "args": {}},
+        chip_size=chip_size,
+        output_stride=stride,
+    )
+
+
+def make_network(body: nn.Module, *, stride: int = 1, recipe: Recipe | None = None) -> Network:
+    """A network with a recipe's statistics, ready to be called."""
+    chosen = recipe or make_recipe()
+    network = Network(body, bands=chosen.schema.bands, output_stride=stride)
+    network.normalize.set_statistics(chosen.statistics)
+    return network.eval()
+
+
+class Convolutions(nn.Module):
+    """3 x 3 convolutions: its reach is their number, its stride 1."""
+
+    def __init__(self, layers: int, *, channels: int = 3, classes: int = 4, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        widths = [channels, *[8] * (layers - 1), classes]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 3, padding=1)
+            for before, after in zip(widths[:-1], widths[1:], strict=True)
+        )
+        for layer in self.layers:  # far pixels must matter for the comparison to mean anything
+            nn.init.normal_(layer.weight, std=(2 / layer.weight[0].numel()) ** 0.5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            image = layer(image).relu()
+        return self.layers[-1](image)
+
+
+class Pooled(nn.Module):
+    """Convolution, halving, convolution, doubling: stride 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(8, 4, 3, padding=1),
+            nn.Upsample(scale_factor=2),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.body(image)
+
+
+class Constant(nn.Module):
+    """Class 2 everywhere."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits = image.new_zeros(len(image), 4, *image.shape[2:])
+        logits[:, 2] = 1
+        return logits
+
+
+class Brightness(nn.Module):
+    """The class says how bright the first band is: four equal steps of the standardised values."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        centres = torch.tensor([-1.5, -0.5, 0.5, 1.5]).to(image).view(1, 4, 1, 1)
+        return -((image[:, :1] - centres) ** 2)
+
+
+class Global(nn.Module):
+    """Each pixel against the mean of the whole image."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        value = image[:, :1] - image[:, :1].mean(dim=(2, 3), keepdim=True)
+        return torch.cat([value, -value, value - 1, -value - 1], dim=1)
+
+
+class Ramp(nn.Module):
+    """The result depends on the place in the image, without looking at other pixels."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows = torch.linspace(-1, 1, image.shape[2]).to(image).view(1, 1, -1, 1)
+        value = image[:, :1] + rows
+        return torch.cat([value, -value, value, -value], dim=1)
+
+
+class NotANumber(nn.Module):
+    """A network whose training diverged."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.new_full((len(image), 4, *image.shape[2:]), torch.nan)
+
+
+def whole_image(network: Network, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Classes of a whole image `(C, H, W)` in one pass, filled up to the stride with invalid pixels."""
+    known = np.ones(image.shape[1:], bool) if valid is None else valid
+    below, right = (-size % network.output_stride for size in known.shape)
+    padded = np.pad(image.astype(np.float32), ((0, 0), (0, below), (0, right)))
+    inside = np.pad(known, ((0, below), (0, right)))
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(padded)[None], torch.from_numpy(inside)[None])[0]
+    classes = logits[:, : known.shape[0], : known.shape[1]].argmax(dim=0).numpy()
+    return np.where(known, classes, IGNORE).astype(np.uint8)
+
+
+def smooth_noise(height: int, width: int, *, bands: int = 3, seed: int = 0) -> np.ndarray:
+    """Uint8 `(bands, height, width)`: noise of several scales, so that far pixels differ."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((bands, height, width))
+    for size in (1, 8, 64):
+        coarse = rng.random((bands, height // size + 2, width // size + 2))
+        total += coarse.repeat(size, 1).repeat(size, 2)[:, :height, :width]
+    return (total / 3 * 255).astype(np.uint8)

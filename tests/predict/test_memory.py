@@ -1,0 +1,51 @@
+"""Activations are counted as they live and die."""
+
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from eoseg.predict import memory
+from eoseg.predict.memory import bytes_per_pixel, keep_freed_memory
+
+
+def test_one_convolution_takes_its_output_beside_its_input() -> None:
+    # 4 channels of float32 out; raw and standardised input, 3 channels each.
+    assert bytes_per_pixel(nn.Conv2d(3, 4, 1), channels=3, stride=1) == 4 * 4 + 2 * 3 * 4
+
+
+def test_what_is_freed_on_the_way_counts_once() -> None:
+    one = bytes_per_pixel(nn.Sequential(nn.Conv2d(4, 64, 1), nn.Conv2d(64, 4, 1)), channels=4, stride=1)
+    layers = [nn.Conv2d(4, 64, 1), nn.Conv2d(64, 4, 1)]
+    three = bytes_per_pixel(nn.Sequential(*layers, *layers, *layers), channels=4, stride=1)
+    assert three <= one + 2 * 16
+
+
+def test_what_is_kept_for_later_counts_all_the_time() -> None:
+    class Skip(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            kept = image.repeat(1, 10, 1, 1)
+            return kept + image.repeat(1, 10, 1, 1)
+
+    assert bytes_per_pixel(Skip(), channels=1, stride=1) >= 3 * 10 * 4
+
+
+def test_the_result_does_not_depend_on_the_probe() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(32), nn.Upsample(scale_factor=32))
+    assert bytes_per_pixel(net, channels=3, stride=32) == bytes_per_pixel(net, channels=3, stride=64)
+
+
+def test_keeping_freed_memory_changes_no_result() -> None:
+    keep_freed_memory()
+    assert torch.ones(1000, 1000).sum() == 1e6
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    keep_freed_memory()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    keep_freed_memory()

@@ -1,0 +1,50 @@
+"""Options are checked once, when they are made."""
+
+from pathlib import Path
+
+import pytest
+
+from eoseg.errors import ConfigError
+from eoseg.predict import Disagreement, Prediction, PredictOptions
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"tile": 0}, "tile is 'auto' or 1 or more pixels; found 0"),
+        ({"halo": -32}, "halo is 'auto' or 0 or more pixels; found -32"),
+        ({"halo": "big"}, "found big"),
+        ({"batch_size": 0}, "batch size is 1 or more; found 0"),
+        ({"memory_mb": 10}, "at least 64 MB; found 10"),
+        ({"bands": ("B02", "")}, "found 'B02,'"),
+        ({"bands": ()}, "Name each band"),
+    ],
+)
+def test_an_impossible_option_is_refused(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        PredictOptions(**values)
+
+
+def test_the_share_of_disagreeing_pixels() -> None:
+    assert Disagreement(pixels=200, differing=5).share == 0.025
+
+
+def test_speed_and_valid_pixels_of_a_prediction() -> None:
+    prediction = Prediction(
+        path=Path("map.tif"),
+        probabilities=None,
+        pixels=4_000_000,
+        class_pixels=(1, 2, 3),
+        tiles=1,
+        skipped=0,
+        tile=64,
+        halo=0,
+        exact=True,
+        reason="",
+        disagreement=None,
+        device="cpu",
+        seconds=2.0,
+        notices=(),
+    )
+    assert prediction.megapixels_per_second == 2
+    assert prediction.valid_pixels == 6
