@@ -2,6 +2,7 @@
 
 import os
 import socket
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 
 # Read by torch when it is imported. Tiny tensors gain nothing from threads, and where other programs use
 # the cores, threads that wait for each other made the same tests twenty times slower.
@@ -77,19 +79,21 @@ def write_scene(
         transform = Affine(pixel[0], 0, origin[0], 0, -pixel[1], origin[1])
     path.parent.mkdir(parents=True, exist_ok=True)
     georeference = {"crs": crs, "transform": transform} if crs else {}
-    with rasterio.open(
-        path,
-        "w",
-        driver=driver,
-        count=array.shape[0],
-        height=array.shape[1],
-        width=array.shape[2],
-        dtype=array.dtype,
-        nodata=nodata,
-        **georeference,
-        **profile,
-    ) as dataset:
-        dataset.write(array)
-        for number, name in enumerate(names or (), start=1):
-            dataset.set_band_description(number, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # some scenes have no CRS on purpose
+        with rasterio.open(
+            path,
+            "w",
+            driver=driver,
+            count=array.shape[0],
+            height=array.shape[1],
+            width=array.shape[2],
+            dtype=array.dtype,
+            nodata=nodata,
+            **georeference,
+            **profile,
+        ) as dataset:
+            dataset.write(array)
+            for number, name in enumerate(names or (), start=1):
+                dataset.set_band_description(number, name)
     return path

@@ -105,7 +105,9 @@ def _write_page(run: Path, unseen: Path, truth: Path, steps: list[tuple[str, lis
 def _print_result(run: Path, page: Path, unseen: Path, seconds: float) -> None:
     figures = json.loads((run / "evaluation.json").read_text())["scores"]
     overall, iou = figures["overall_accuracy"], figures["mean_iou"]
-    print(f"\nDone in {seconds:.0f} s. On the unseen scene: overall accuracy {overall:.3f}, mean IoU {iou:.3f}.")
+    print(
+        f"\nDone in {seconds:.0f} s. On the unseen scene: overall accuracy {overall:.3f}, mean IoU {iou:.3f}."
+    )
     for what, path in (
         ("checkpoint", run / "model.ckpt"),
         ("map (COG)", run / "map.tif"),

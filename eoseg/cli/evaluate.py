@@ -27,6 +27,8 @@ def main(command: str, argv: list[str]) -> None:
             _require_free(path, overwrite=options.overwrite)
     if options.scene is not None and options.page is None:
         raise ConfigError("--scene is the picture on the page: add --page FILE.html, or leave it out.")
+    if options.part is not None and options.split is None:
+        raise ConfigError("--part is a part of a split: add --split split.json, or leave it out.")
     ignore = [_value(text) for text in options.ignore]
     evaluation = evaluate_map(
         options.map,
@@ -34,6 +36,9 @@ def main(command: str, argv: list[str]) -> None:
         attribute=options.attribute,
         label_encoding=options.label_encoding,
         ignore=ignore,
+        split=options.split,
+        part=options.part or "test",
+        split_scene=options.split_scene,
         block_size=options.block_size,
         draws=options.draws,
         seed=options.seed,
@@ -59,9 +64,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write everything as JSON too")
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write a page with pictures too")
-    parser.add_argument(
-        "--scene", metavar="SCENE", help="the scene that was mapped, to show on the page"
-    )
+    parser.add_argument("--scene", metavar="SCENE", help="the scene that was mapped, to show on the page")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument(
         "--attribute",
@@ -81,6 +84,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
         metavar="VALUE",
         help="values, '#RRGGBB' colours, attribute values or layers that mean 'no label'",
     )
+    parser.add_argument(
+        "--split", metavar="split.json", help="compare only one part of this split, such as the test blocks"
+    )
+    parser.add_argument("--part", choices=["train", "val", "test"], help="that part (default: test)")
+    parser.add_argument("--split-scene", metavar="ID", help="which scene of the split was mapped")
     parser.add_argument(
         "--block-size",
         type=int,
@@ -197,6 +205,7 @@ def _write_page(
         attribute=options.attribute,
         label_encoding=options.label_encoding,
         ignore=ignore,
+        windows=evaluation.windows,
     )
     write_page(
         options.page,

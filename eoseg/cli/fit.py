@@ -21,6 +21,7 @@ TOP_LEVEL = {
     "data": "Scenes, labels, split and chips.",
     "model": "The task: network, loss, optimiser.",
     "trainer": "Lightning's Trainer.",
+    "weights_only": "Always true: no code from a checkpoint is ever run.",
     "verbose": "validate and test: print Lightning's own table too.",
 }
 
@@ -63,7 +64,7 @@ def train(command: str, argv: Sequence[str]) -> Path:
         raise ConfigError(f"'eoseg {command}' needs a configuration: add --config FILE.yaml.")
     classes = {"data": "SceneData", "model": "SegmentationTask"}
     for path in paths:
-        config = _load(path)
+        config = load_config(path)
         check_config(config, where=path)
         classes |= {key: config[key]["class_path"] for key in classes if "class_path" in config.get(key, {})}
     _check_overrides(arguments, classes)
@@ -187,7 +188,12 @@ def _config_files(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def _load(path: str) -> Mapping[str, Any]:
+def load_config(path: str) -> Mapping[str, Any]:
+    """Read a YAML configuration.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML, or holds no keys.
+    """
     import yaml
 
     if not Path(path).is_file():

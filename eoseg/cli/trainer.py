@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
+from eoseg import __version__
 from eoseg.datasets.datamodule import SceneData
 from eoseg.errors import ConfigError
 from eoseg.models.checkpoint import export_checkpoint
@@ -19,7 +20,7 @@ from eoseg.recipe import Schema
 from eoseg.tasks.task import MONITOR, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
 from eoseg.tracking.loggers import make_loggers
-from eoseg.tracking.run_folder import create_run_folder, write_environment
+from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,11 @@ def run(command: str, arguments: list[str]) -> Path:
         seed_everything_default=0,
         save_config_callback=None,  # written by hand, into the run folder
         auto_configure_optimizers=False,  # a task has its own optimizer and scheduler
-        trainer_defaults={"use_distributed_sampler": False, "log_every_n_steps": 1, "enable_model_summary": False},
+        trainer_defaults={
+            "use_distributed_sampler": False,
+            "log_every_n_steps": 1,
+            "enable_model_summary": False,
+        },
         args=[command, *arguments],
     )
     if command == "fit":
@@ -102,10 +107,11 @@ class EosegCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Make the run folder."""
-        self._chosen = self.config[self.subcommand]
-        options: RunConfig = (
-            self.config_init[self.subcommand].run if hasattr(self, "config_init") else self._chosen.run
-        )
+        chosen = self.config[self.subcommand]
+        if chosen.get("weights_only") is False:
+            raise ConfigError("weights_only is always true: no code from a checkpoint is run. Leave it out.")
+        chosen["weights_only"] = True
+        options = chosen.run
         name = options.name or self._config_name()
         if self.subcommand != "fit":
             name = f"{name}-{self.subcommand}"
@@ -131,6 +137,17 @@ class EosegCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         self._record(trainer)
         return trainer
+
+    def before_fit(self) -> None:
+        """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
+        task, data = cast(Task, self.model), cast(SceneData, self.datamodule)
+        task.provenance = {
+            "eoseg": __version__,
+            "git": git_state(Path.cwd()),
+            "seed": self._get(self.config_init, "seed_everything"),
+            "split": {"method": data.split.method, "sha256": data.split.sha256},
+            "chosen_by": f"{MONITOR}, highest",
+        }
 
     def finish(self) -> None:
         """Leave the best weights, with their recipe and nothing else, as `model.ckpt`."""
@@ -198,3 +215,5 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
     warnings.filterwarnings("ignore", ".*tensorboardX.*")
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    logging.getLogger("lightning.pytorch").propagate = False  # it has a handler of its own

@@ -1,36 +1,38 @@
 """Examines scenes, labels and splits before any training. Finds facts and problems; prints nothing."""
 
-import dataclasses
-import hashlib
+import logging
 import math
-from collections import defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from eoseg.datasets.config import SceneSource, SplitConfig, check_chip_size
-from eoseg.datasets.index import SceneEntry, SceneIndex, load_index
+from eoseg.datasets.diagnosis import BandFacts, Diagnosis, SceneFacts, SplitFacts
+from eoseg.datasets.ground import crs_of, examine_grids, examine_leaks, pixel_of
+from eoseg.datasets.index import SceneIndex, load_index
 from eoseg.datasets.plausibility import judge_band, judge_scales
 from eoseg.datasets.ranges import ValueSurvey, survey_values
 from eoseg.datasets.reader import SceneReader, windows_of
 from eoseg.datasets.splits import SPLITS, Split, make_split
 from eoseg.datasets.survey import LabelSurvey, survey_labels
 from eoseg.errors import EosegError
-from eoseg.geo.footprints import find_overlaps
-from eoseg.recipe import IGNORE, BandStatistics, Statistics
-
-_METRES_PER_DEGREE = 111_320.0
+from eoseg.recipe import IGNORE, Statistics
 
 _FEW_PIXELS = 100
 """Labelled training pixels of a class below which it can hardly be learned."""
+
+_IMBALANCE = 50
+"""Pixels of the commonest class over those of the rarest, above which weights are proposed."""
+
+_SAID_ELSEWHERE = ("eoseg.datasets.splits",)
+"""Loggers whose warnings the diagnosis words itself, with what to do."""
 
 
 def diagnose(source: SceneSource, chip_size: int, split: SplitConfig, *, seed: int = 0) -> Diagnosis:
     """Examine the data of a configuration.
 
-    Whatever can still be examined after a failure is examined; failures become problems.
+    Whatever can still be examined after a failure is examined; failures and warnings become problems.
 
     Args:
         source: Where scenes and labels are.
@@ -43,44 +45,57 @@ def diagnose(source: SceneSource, chip_size: int, split: SplitConfig, *, seed: i
         ConfigError: The configuration contradicts itself.
     """
     check_chip_size(chip_size)
-    index = load_index(source)
-    diagnosis = Diagnosis(
-        dtype=index.dtype,
-        nodata=index.nodata,
-        band_names=list(index.schema.bands),
-        classes=index.schema.class_names,
-    )
-    reader = SceneReader(index)
-    try:
-        _examine_values(diagnosis, reader, seed)
-        survey = survey_labels(reader, chip_size=chip_size, block_size=split.block_size)
-        _examine_labels(diagnosis, survey)
-        made = make_split(index, survey, split, chip_size=chip_size)
-        _examine_split(diagnosis, reader, made, chip_size)
-        examine_leaks(diagnosis, index, made)
-    except EosegError as error:
-        diagnosis.fail(str(error))
-    finally:
-        reader.close()
-    examine_grids(diagnosis, index, chip_size)
+    diagnosis = Diagnosis()
+    with _warnings_become_problems(diagnosis):
+        index = load_index(source)
+        diagnosis.dtype, diagnosis.nodata = index.dtype, index.nodata
+        diagnosis.band_names = list(index.schema.bands)
+        diagnosis.classes = index.schema.class_names
+        reader = SceneReader(index)
+        try:
+            _examine_values(diagnosis, reader, seed)
+            survey = survey_labels(reader, chip_size=chip_size, block_size=split.block_size)
+            _examine_labels(diagnosis, survey)
+            made = make_split(index, survey, split, chip_size=chip_size)
+            _examine_split(diagnosis, reader, made, chip_size)
+            examine_leaks(diagnosis, index, made)
+        except EosegError as error:
+            diagnosis.fail(str(error))
+        finally:
+            reader.close()
+        examine_grids(diagnosis, index, chip_size)
     diagnosis.problems.sort(key=lambda problem: problem.level)
     return diagnosis
+
+
+@contextmanager
+def _warnings_become_problems(diagnosis: Diagnosis) -> Iterator[None]:
+    """Collect what eoseg warns of meanwhile, instead of logging it."""
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.WARNING and record.name not in _SAID_ELSEWHERE:
+                diagnosis.warn(record.getMessage())
+
+    root, collector = logging.getLogger("eoseg"), Collector()
+    propagates = root.propagate
+    root.addHandler(collector)
+    root.propagate = False
+    try:
+        yield
+    finally:
+        root.propagate = propagates
+        root.removeHandler(collector)
 
 
 def _examine_values(diagnosis: Diagnosis, reader: SceneReader, seed: int) -> None:
     index = reader.index
     values = survey_values(reader, seed=seed)
     for entry in index.entries.values():
+        share = 1 - values.valid_share[entry.id]
         grid = entry.grid
         diagnosis.scenes.append(
-            SceneFacts(
-                entry.id,
-                grid.width,
-                grid.height,
-                crs_of(entry),
-                pixel_of(entry),
-                1 - values.valid_share[entry.id],
-            )
+            SceneFacts(entry.id, grid.width, grid.height, crs_of(entry), pixel_of(entry), share)
         )
     for band in values.bands:
         verdict, problem = judge_band(band, index.dtype)
@@ -95,62 +110,62 @@ def _examine_values(diagnosis: Diagnosis, reader: SceneReader, seed: int) -> Non
 
 def _examine_nodata(diagnosis: Diagnosis, values: ValueSurvey, index: SceneIndex) -> None:
     empty = [name for name, share in values.valid_share.items() if share == 0]
-    if empty:
+    if len(empty) == len(values.valid_share):
+        diagnosis.fail("No scene holds a valid pixel. Check 'nodata' and the files.")
+    elif empty:
         diagnosis.warn(f"{len(empty)} scenes hold no valid pixel (first: '{empty[0]}'). Leave them out.")
     for fill in values.fills:
-        declared = "no nodata value is" if index.nodata is None else f"{index.nodata:g} is"
-        remedy = "Add under scenes: " if index.nodata is None else "If it means no value, set under scenes: "
-        diagnosis.warn(f"{fill.share:.1%} of the pixels of {fill.scenes} scenes are {fill.value:g} in every band, up to the "
-                f"border, but {declared} declared as nodata: it looks like a fill. {remedy}nodata: {fill.value:g}")
+        found = (
+            f"{fill.value:g} fills {fill.share:.1%} of {_plural(fill.scenes, 'scene')} in every band, up to "
+            "the corners"
+        )
+        if index.nodata is None:
+            diagnosis.warn(
+                f"{found}, but no nodata value is declared. Add under scenes: nodata: {fill.value:g}"
+            )
+        else:
+            diagnosis.warn(
+                f"{found}, beside the nodata value {index.nodata:g}. If it means no value too, write the "
+                "files with one nodata value."
+            )
 
 
 def _examine_labels(diagnosis: Diagnosis, survey: LabelSurvey) -> None:
     diagnosis.class_pixels = survey.class_pixels
-    absent = [name for name, count in zip(diagnosis.classes, survey.class_pixels, strict=True) if count == 0]
+    pairs = zip(diagnosis.classes, survey.class_pixels, strict=True)
+    absent = [name for name, count in pairs if count == 0]
     if absent:
-        diagnosis.warn(f"No label is {', '.join(absent)}: the class cannot be learned. Check its value, or take it out.")
-    if survey.conflicts:
-        diagnosis.warn(f"{survey.conflicts} pixels lie under polygons of different classes and count as unlabelled. "
-                "Correct the polygons.")
+        diagnosis.warn(
+            f"No pixel is labelled {', '.join(absent)}, so it cannot be learned. Check its value, or take "
+            "the class out."
+        )
 
 
 def _examine_split(diagnosis: Diagnosis, reader: SceneReader, split: Split, chip_size: int) -> None:
     diagnosis.split_method = split.method
     diagnosis.split_sha256 = split.sha256
     diagnosis.split_parameters = dict(split.parameters)
+    if split.method == "random":
+        diagnosis.warn(
+            "Random chips have neighbours in other splits, so figures will be too good. Use split.method "
+            "blocks."
+        )
     for name in SPLITS:
         if split.of(name):
             diagnosis.splits.append(_count_split(reader, split, name, chip_size))
-    train = diagnosis.splits[0]
-    diagnosis.class_weights = list(
-        Statistics((), diagnosis.dtype, train.pixels, train.valid_pixels, train.class_pixels).balanced_weights
-    )
     for facts in diagnosis.splits:
         _examine_class_counts(diagnosis, facts)
+    if not split.of("train"):
+        return
+    train = diagnosis.splits[0]
+    weights = Statistics((), diagnosis.dtype, train.pixels, train.valid_pixels, train.class_pixels)
+    diagnosis.class_weights = list(weights.balanced_weights)
     counts = [count for count in train.class_pixels if count]
-    if counts and max(counts) / min(counts) > 50:
-        diagnosis.warn(f"The commonest class has {max(counts) / min(counts):.0f} times the pixels of the rarest. Set "
-                "class_weights: balanced, or loss: dice or lovasz, under model.init_args.")
-
-
-def _examine_class_counts(diagnosis: Diagnosis, facts: SplitFacts) -> None:
-    known = [
-        (name, count)
-        for name, count, total in zip(
-            diagnosis.classes, facts.class_pixels, diagnosis.class_pixels, strict=True
+    if counts and max(counts) > _IMBALANCE * min(counts):
+        diagnosis.warn(
+            f"The commonest class has {max(counts) / min(counts):.0f} times the pixels of the rarest. Set "
+            "class_weights: balanced, or loss: dice or lovasz, under model.init_args."
         )
-        if total
-    ]
-    absent = [name for name, count in known if count == 0]
-    effect = "is not learned" if facts.name == "train" else "has no figure there"
-    if len(absent) == len(known):
-        diagnosis.fail(f"The {facts.name} split has no labelled valid pixel. Change the split or the labels.")
-    elif absent:
-        diagnosis.warn(f"The {facts.name} split has no valid pixel of {', '.join(absent)}, which {effect}. Try another "
-                "split.seed or a smaller split.block_size, or label more.")
-    few = [f"{name} ({count})" for name, count in known if 0 < count < _FEW_PIXELS]
-    if few and facts.name == "train":
-        diagnosis.warn(f"Very few training pixels: {', '.join(few)}. Label more, or merge classes.")
 
 
 def _count_split(reader: SceneReader, split: Split, name: str, chip_size: int) -> SplitFacts:
@@ -169,3 +184,22 @@ def _count_split(reader: SceneReader, split: Split, name: str, chip_size: int) -
     return SplitFacts(name, len(regions), scenes, pixels, valid_pixels, classes, chips)
 
 
+def _examine_class_counts(diagnosis: Diagnosis, facts: SplitFacts) -> None:
+    counts = dict(zip(diagnosis.classes, facts.class_pixels, strict=True))
+    known = [name for name, total in zip(diagnosis.classes, diagnosis.class_pixels, strict=True) if total]
+    absent = [name for name in known if counts[name] == 0]
+    if len(absent) == len(known):
+        diagnosis.fail(f"The {facts.name} split has no labelled valid pixel. Change the split or the labels.")
+    elif absent:
+        effect = "not learned" if facts.name == "train" else "without a figure there"
+        diagnosis.warn(
+            f"The {facts.name} split has no valid pixel of {', '.join(absent)}: {effect}. Try another "
+            "split.seed or a smaller split.block_size, or label more."
+        )
+    few = [f"{name} ({counts[name]})" for name in known if 0 < counts[name] < _FEW_PIXELS]
+    if few and facts.name == "train":
+        diagnosis.warn(f"Very few training pixels: {', '.join(few)}. Label more, or merge classes.")
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

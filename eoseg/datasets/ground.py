@@ -15,24 +15,30 @@ _METRES_PER_DEGREE = 111_320.0
 
 
 def examine_leaks(diagnosis: Diagnosis, index: SceneIndex, split: Split) -> None:
-    """The same ground, or the same file, in two splits."""
+    """Report ground, or a file, that lies in two splits."""
     regions = split.regions
     grids = [index.entry(region.scene_id).grid.crop(region.window) for region in regions]
     shared: dict[tuple[str, str], list[tuple[float, str, str]]] = defaultdict(list)
     for first, second, share in find_overlaps(grids):
-        one, other = sorted((regions[first], regions[second]), key=lambda region: SPLITS.index(region.split))
+        pair = sorted((regions[first], regions[second]), key=lambda region: SPLITS.index(region.split))
+        one, other = pair
         if one.split != other.split:
             shared[one.split, other.split].append((share, one.scene_id, other.scene_id))
-    for (one_split, other_split), pairs in shared.items():
-        share, scene, other_scene = max(pairs)
-        diagnosis.warn(f"{one_split} and {other_split} cover the same ground in {len(pairs)} places (most: '{scene}' and "
-                f"'{other_scene}', {share:.0%} of the smaller one), so figures will be too good. Put overlapping "
-                "scenes into one split: split.method files.")
+    for (one_split, other_split), places in shared.items():
+        share, scene, other_scene = max(places)
+        diagnosis.warn(
+            f"{one_split} and {other_split} cover the same ground in {len(places)} places (most: '{scene}' "
+            f"and '{other_scene}', {share:.0%} of the smaller one), so figures will be too good. Put "
+            "overlapping scenes into one split: split.method files."
+        )
     for one_scene, other_scene in _same_files(index, split):
-        diagnosis.warn(f"'{one_scene}' and '{other_scene}' are the same file but lie in different splits. Take one out.")
+        diagnosis.warn(
+            f"'{one_scene}' and '{other_scene}' are the same file but lie in different splits. Take one out."
+        )
 
 
 def _same_files(index: SceneIndex, split: Split) -> list[tuple[str, str]]:
+    """Pairs of scenes in different splits whose image files hold the same bytes."""
     by_size: dict[int, list[SceneEntry]] = defaultdict(list)
     for entry in index.entries.values():
         if Path(entry.image).is_file():
@@ -51,31 +57,31 @@ def _same_files(index: SceneIndex, split: Split) -> list[tuple[str, str]]:
 
 
 def examine_grids(diagnosis: Diagnosis, index: SceneIndex, chip_size: int) -> None:
+    """Report pixels of different sizes or that are not square, and scenes smaller than a chip."""
     entries = list(index.entries.values())
-    placed = [entry for entry in entries if entry.grid.is_georeferenced]
-    if len(placed) < len(entries):
-        diagnosis.warn(f"{len(entries) - len(placed)} of {len(entries)} scenes have no CRS: overlaps between them cannot be "
-                "checked, and their maps will have none.")
-    sizes = {tuple(round(side, 9) for side in metres(entry)) for entry in placed}
-    widths = [width for width, _ in sizes]
+    sizes = {entry.id: _metres(entry) for entry in entries if entry.grid.is_georeferenced}
+    widths = [width for width, _ in sizes.values()]
     if widths and max(widths) > 1.05 * min(widths):
-        diagnosis.warn(f"Pixels differ in size between scenes ({min(widths):.3g} to {max(widths):.3g} m). Resample all to "
-                "one size (rio warp --res), or expect a network that knows several scales.")
-    oblong = [
-        entry.id
-        for entry, (width, height) in ((e, metres(e)) for e in placed)
-        if not 0.9 < width / height < 1.1
-    ]
+        diagnosis.warn(
+            f"Pixels differ in size between scenes ({min(widths):.3g} to {max(widths):.3g} m). Resample all "
+            "to one size (rio warp --res)."
+        )
+    oblong = [name for name, (width, height) in sizes.items() if not 0.9 < width / height < 1.1]
     if oblong:
-        diagnosis.warn(f"Pixels are not square on the ground in {len(oblong)} scenes (first: '{oblong[0]}'), so quarter turns "
-                "distort. Set augment: {flips_and_rotations: false}, or warp to a projected CRS.")
+        diagnosis.warn(
+            f"Pixels are not square on the ground in {len(oblong)} scenes (first: '{oblong[0]}'), so quarter "
+            "turns distort. Set augment: {flips_and_rotations: false}, or warp to a projected CRS."
+        )
     small = [entry.id for entry in entries if min(entry.grid.height, entry.grid.width) < chip_size]
     if small:
-        diagnosis.warn(f"{len(small)} scenes are smaller than a chip of {chip_size} px (first: '{small[0]}'); the rest of "
-                "their chips is empty. Lower chip_size.")
+        diagnosis.warn(
+            f"{len(small)} scenes are smaller than a chip of {chip_size} px (first: '{small[0]}'), so part "
+            "of each of their chips is empty. Lower chip_size."
+        )
 
 
 def crs_of(entry: SceneEntry) -> str:
+    """Short name of a scene's CRS."""
     crs = entry.grid.crs
     if crs is None:
         return "none"
@@ -84,18 +90,19 @@ def crs_of(entry: SceneEntry) -> str:
 
 
 def pixel_of(entry: SceneEntry) -> str:
-    """Size of a pixel, in metres too where the CRS counts in degrees."""
-    if not entry.grid.is_georeferenced:
+    """Size of a pixel in words, in metres too where the CRS counts in degrees."""
+    crs = entry.grid.crs
+    if crs is None:
         return "unknown"
     width, height = entry.grid.pixel_size
     text = f"{width:.4g}" if math.isclose(width, height, rel_tol=1e-3) else f"{width:.4g} x {height:.4g}"
-    if entry.grid.crs is not None and entry.grid.crs.is_geographic:
-        metres = metres(entry)
-        return f"{text} deg (about {metres[0]:.3g} x {metres[1]:.3g} m)"
-    return f"{text} m"
+    if crs.is_geographic:
+        across, down = _metres(entry)
+        return f"{text} deg (about {across:.3g} x {down:.3g} m)"
+    return f"{text} {'m' if crs.linear_units_factor[1] == 1 else crs.linear_units}"
 
 
-def metres(entry: SceneEntry) -> tuple[float, float]:
+def _metres(entry: SceneEntry) -> tuple[float, float]:
     """Width and height of a pixel in metres, roughly."""
     width, height = entry.grid.pixel_size
     crs = entry.grid.crs
@@ -103,9 +110,7 @@ def metres(entry: SceneEntry) -> tuple[float, float]:
         return width, height
     if crs.is_geographic:
         _, bottom, _, top = entry.grid.bounds
-        return (
-            width * _METRES_PER_DEGREE * math.cos(math.radians((bottom + top) / 2)),
-            height * _METRES_PER_DEGREE,
-        )
+        shrink = math.cos(math.radians((bottom + top) / 2))
+        return width * _METRES_PER_DEGREE * shrink, height * _METRES_PER_DEGREE
     factor = float(crs.linear_units_factor[1])
     return width * factor, height * factor

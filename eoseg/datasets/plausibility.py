@@ -20,18 +20,18 @@ def judge_band(band: BandStatistics, dtype: str) -> tuple[str, str | None]:
     """
     if band.minimum == band.maximum:
         return "constant", (
-            f"Band '{band.name}' is {band.minimum:g} everywhere, so it says nothing. Leave it out of 'bands', or "
-            "declare the value as nodata."
+            f"Band '{band.name}' is {band.minimum:g} everywhere, so it says nothing. Leave it out of "
+            "'bands', or declare the value as nodata."
         )
     if band.low == band.high:
         return "almost constant", (
-            f"Band '{band.name}' is {band.low:g} in nearly all pixels (up to {band.maximum:g}). Leave it out of "
-            "'bands' if it is a mask or a flag."
+            f"Band '{band.name}' is {band.low:g} in nearly all pixels (up to {band.maximum:g}). Leave it out "
+            "of 'bands' if it is a mask or a flag."
         )
     if band.minimum <= -9000 and band.low > -1000:
         return "nodata among values", (
-            f"Band '{band.name}' goes down to {band.minimum:g}, which looks like a nodata value. Add under scenes: "
-            f"nodata: {band.minimum:g}"
+            f"Band '{band.name}' goes down to {band.minimum:g}, which looks like a nodata value. Add under "
+            f"scenes: nodata: {band.minimum:g}"
         )
     return _kind(band, dtype), _outliers(band)
 
@@ -41,15 +41,15 @@ def _kind(band: BandStatistics, dtype: str) -> str:
         return "8 bit, 0-255"
     if band.minimum >= -0.5 and band.high <= _REFLECTANCE_MAX:
         return "reflectance 0-1" if dtype.startswith("float") else "small integers"
-    if dtype.startswith("float") and band.low < 0 and -60 <= band.low and band.high <= 40:
+    if dtype.startswith("float") and -60 <= band.low < 0 and band.high <= 40:
         return "decibels or an index"
-    if 0 <= band.low and band.high <= 255 and band.maximum <= 255:
+    if band.low >= 0 and band.maximum <= 255:
         return "8 bit, 0-255"
-    if -2000 <= band.low and band.high <= 2000 and band.maximum <= 2500:
+    if band.low >= -2000 and band.high <= 2000 and band.maximum <= 2500:
         return "scaled, like 0-1000 (or a dark 0-10000)"
-    if -2000 <= band.low and band.high <= 16000:
+    if band.low >= -2000 and band.high <= 16000:
         return "scaled reflectance 0-10000"
-    if -2000 <= band.low and band.high <= 65535:
+    if band.low >= -2000 and band.high <= 65535:
         return "digital numbers, 16 bit"
     return "unknown scale"
 

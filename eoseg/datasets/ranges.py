@@ -15,13 +15,13 @@ _READ_PX = 1024
 _SAMPLE = 400_000
 """Pixels from which percentiles are estimated."""
 
-_FILL_SHARE, _FILL_BORDER = 0.002, 0.02
-"""A value looks like a fill where all bands have it, in this share of a scene and of its border."""
+_FILL_SHARE = 0.002
+"""A value looks like a fill where it takes this share of a scene, and of its border ten times as much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A value that looks like nodata and is not declared as such."""
+    """A value that looks like nodata and is not declared as such: all bands have it, at a corner too."""
 
     value: float
     scenes: int
@@ -51,24 +51,25 @@ def survey_values(reader: SceneReader, *, seed: int = 0) -> ValueSurvey:
     rate, rng = min(1.0, _SAMPLE / total), np.random.default_rng(seed)
     moments, samples = RunningMoments.of(len(index.schema.bands)), []
     candidates = _candidates(index.dtype)
-    valid_share, filled = {}, {}
+    valid_share: dict[str, float] = {}
+    shares: list[NDArray[np.float64]] = []
     for scene_id, entry in index.entries.items():
         whole, valid_pixels = entry.grid.window, 0
-        held = np.zeros((len(candidates), 2), np.int64)  # in the scene, on its border
+        held = np.zeros((len(candidates), 3), np.int64)  # in the scene, on its border, at corners
         for window in windows_of(whole, _READ_PX):
             image, valid = reader.read(scene_id, window)
             values = image[:, valid].astype(np.float64)  # (C, n)
             moments.update(values)
             samples.append(values[:, rng.random(values.shape[1]) < rate])
             valid_pixels += values.shape[1]
-            held += _count_fills(image, valid, candidates, _on_border(window, whole))
+            held += _count_fills(image, valid, candidates, whole, window)
         pixels, border = whole.height * whole.width, _border_pixels(whole)
         valid_share[scene_id] = valid_pixels / pixels
-        filled[scene_id] = held[:, 0] / pixels, held[:, 1] / border
+        shares.append(held / [pixels, border, 1])
     bands: tuple[BandStatistics, ...] = ()
     if moments.count:
         bands = band_statistics(index.schema.bands, moments, np.concatenate(samples, axis=1))
-    return ValueSurvey(bands, valid_share, _fills(candidates, list(filled.values())))
+    return ValueSurvey(bands, valid_share, _fills(candidates, shares))
 
 
 def _candidates(dtype: str) -> list[float]:
@@ -82,17 +83,20 @@ def _candidates(dtype: str) -> list[float]:
 
 
 def _count_fills(
-    image: NDArray[np.float32], valid: NDArray[np.bool_], values: list[float], border: NDArray[np.bool_]
+    image: NDArray[np.float32], valid: NDArray[np.bool_], values: list[float], whole: Window, window: Window
 ) -> NDArray[np.int64]:
-    same = valid & (image == image[:1]).all(axis=0)  # (h, w): all bands equal
-    held = [same & (image[0] == np.float32(value)) for value in values]
-    return np.array([[int(part.sum()), int((part & border).sum())] for part in held], np.int64)
-
-
-def _on_border(window: Window, whole: Window) -> NDArray[np.bool_]:
+    """For each value, pixels with it in all bands: in the window, on the scene's border, at its corners."""
+    same = valid & (image == image[:1]).all(axis=0)  # (h, w)
     rows = np.arange(window.row, window.row_stop)[:, None]
     cols = np.arange(window.col, window.col_stop)[None, :]
-    return (rows == 0) | (rows == whole.height - 1) | (cols == 0) | (cols == whole.width - 1)
+    end_row = (rows == 0) | (rows == whole.height - 1)
+    end_col = (cols == 0) | (cols == whole.width - 1)
+    held = [same & (image[0] == np.float32(value)) for value in values]
+    counts = [
+        [int(part.sum()), int((part & (end_row | end_col)).sum()), int((part & end_row & end_col).sum())]
+        for part in held
+    ]
+    return np.array(counts, np.int64)
 
 
 def _border_pixels(whole: Window) -> int:
@@ -100,15 +104,13 @@ def _border_pixels(whole: Window) -> int:
     return whole.height * whole.width - inner
 
 
-def _fills(
-    values: list[float], shares: list[tuple[NDArray[np.float64], NDArray[np.float64]]]
-) -> tuple[Fill, ...]:
+def _fills(values: list[float], shares: list[NDArray[np.float64]]) -> tuple[Fill, ...]:
     found = []
     for place, value in enumerate(values):
         own = [
-            float(inside[place])
-            for inside, border in shares
-            if inside[place] >= _FILL_SHARE and border[place] >= _FILL_BORDER
+            float(inside)
+            for inside, border, corners in (held[place] for held in shares)
+            if inside >= _FILL_SHARE and border >= 10 * _FILL_SHARE and corners
         ]
         if own:
             found.append(Fill(value, len(own), sum(own) / len(own)))

@@ -175,8 +175,8 @@ def _require_agreement(split: Split, config: SplitConfig) -> None:
     for name, value in config.chosen.items():
         if stored.get(name) != value:
             raise ConfigError(
-                f"split.{name} is {value}, but '{config.path}' was made with {stored.get(name, 'none')}. Leave "
-                f"split.{name} out to use the file, or split.path to make a new split."
+                f"split.{name} is {value}, but '{config.path}' was made with {stored.get(name, 'none')}. "
+                f"Leave split.{name} out to use the file, or split.path to make a new split."
             )
 
 

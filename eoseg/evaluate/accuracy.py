@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from eoseg import __version__
 from eoseg.errors import ConfigError, DataError
 from eoseg.evaluate.intervals import CONFIDENCE, Intervals, bootstrap, figures_of
+from eoseg.evaluate.part import LabelsWithin, Part, read_part
 from eoseg.geo.grid import Grid
 from eoseg.geo.labels import LabelEncoding, LabelReader, open_labels
 from eoseg.geo.mapfile import read_map_info
 from eoseg.geo.scene import Scene
+from eoseg.geo.settings import gdal_settings
 from eoseg.geo.window import Window
 from eoseg.metrics import Scores, confusion_matrix, score
 from eoseg.recipe import IGNORE, MapClass, Plain
@@ -26,7 +28,7 @@ BLOCK_SIZE = 64
 
 _MOST_BLOCKS = 32  # along each side
 _MATRIX_BYTES = 64_000_000  # for the confusion matrices of all blocks
-_WINDOW_PIXELS = 4_000_000
+_WINDOW_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Evaluation:
     """Labelled pixels where the map has no class. They are in no figure."""
     protocol: dict[str, Plain]
     """Files and their hashes, checkpoint, versions, options."""
+    windows: tuple[Window, ...] | None = None
+    """The regions of a split that were compared; None for the whole map."""
 
     @property
     def compared_pixels(self) -> int:
@@ -80,6 +84,9 @@ def evaluate_map(
     attribute: str | None = None,
     label_encoding: LabelEncoding = "values",
     ignore: Sequence[int | str] = (),
+    split: str | Path | None = None,
+    part: str = "test",
+    split_scene: str | None = None,
     block_size: int | None = None,
     draws: int = 1000,
     seed: int = 0,
@@ -93,6 +100,10 @@ def evaluate_map(
         attribute: For vectors, the attribute that holds the class; None: one layer per class.
         label_encoding: Whether a reference raster holds class values or the classes' colours.
         ignore: Values, colours, attribute values or layers of the reference that mean "no label".
+        split: The split.json of the run; then only the regions of one part are compared. Without it,
+            the figures are those of all labelled pixels, trained on or not.
+        part: Which part: "train", "val" or "test".
+        split_scene: Which scene of the split was mapped; needed where the part has several.
         block_size: Side of the bootstrap blocks in pixels; by default 64, and more on large maps, so
             that there are at most 32 x 32.
         draws: Samples of blocks for the intervals.
@@ -102,8 +113,10 @@ def evaluate_map(
         DataError: A file cannot be read, the reference does not fit the map, or labels none of its
             pixels.
         GridError: The reference raster is on another grid.
-        ConfigError: An option does not suit the reference.
+        ConfigError: An option does not suit the reference or the split.
     """
+    if split is None and split_scene is not None:
+        raise ConfigError(f"split_scene '{split_scene}' names a scene of a split: give the split.json too.")
     if block_size is not None and block_size < 1:
         raise ConfigError(f"A bootstrap block has at least 1 px; got block_size {block_size}.")
     info = read_map_info(map_path)
@@ -117,8 +130,12 @@ def evaluate_map(
         attribute=attribute,
     )
     size = block_size or default_block_size(info.grid, len(info.classes))
+    compared: Part | None = None
     try:
-        with Scene(map_path) as scene:
+        if split is not None:
+            compared = read_part(split, part, grid=info.grid, scene=split_scene)
+            labels = LabelsWithin(labels, compared.windows)
+        with gdal_settings(), Scene(map_path) as scene:
             counts = _count(scene, labels, len(info.classes), size)
     finally:
         labels.close()
@@ -137,6 +154,7 @@ def evaluate_map(
         "label_encoding": label_encoding,
         "attribute": attribute,
         "ignore": list(ignore),
+        "split": None if compared is None else compared.record,
         "compared_pixels": int(matrix.sum()),
         "ignored_pixels": counts.ignored,
         "unmapped_pixels": counts.unmapped,
@@ -147,7 +165,14 @@ def evaluate_map(
         "seed": seed,
     }
     return Evaluation(
-        info.classes, matrix, score(matrix, names), intervals, counts.ignored, counts.unmapped, protocol
+        info.classes,
+        matrix,
+        score(matrix, names),
+        intervals,
+        counts.ignored,
+        counts.unmapped,
+        protocol,
+        None if compared is None else compared.windows,
     )
 
 
@@ -201,6 +226,9 @@ def notes(evaluation: Evaluation) -> list[str]:
             f"{evaluation.unmapped_pixels:,} labelled pixels ({share:.1%}) lie where the map has no class; "
             "they are in no figure."
         )
+    record = evaluation.protocol["split"]
+    if isinstance(record, dict):
+        lines.append(f"Compared is the part '{record['part']}' of the split {str(record['sha256'])[:12]}.")
     if intervals.reason is not None:
         lines.append(f"Intervals: {intervals.reason}.")
     else:
@@ -251,7 +279,7 @@ def _count(scene: Scene, labels: LabelReader, num_classes: int, block_size: int)
 
 
 def _windows(grid: Grid, block_size: int) -> Iterator[Window]:
-    """Windows of whole blocks, row by row, of a few million pixels each."""
+    """Windows of whole blocks, row by row, of about a million pixels each."""
     width = min(grid.width, max(1, 4096 // block_size) * block_size)
     height = max(1, _WINDOW_PIXELS // (width * block_size)) * block_size
     for row in range(0, grid.height, height):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoseg.errors import DataError
+from eoseg.evaluate.part import LabelsWithin
 from eoseg.figures import rgb_bands, rgb_image
 from eoseg.geo.labels import LabelEncoding, open_labels
 from eoseg.geo.mapfile import read_map_info
@@ -50,6 +51,7 @@ def load_panel(
     attribute: str | None = None,
     label_encoding: LabelEncoding = "values",
     ignore: Sequence[int | str] = (),
+    windows: Sequence[Window] | None = None,
     max_size: int = 800,
 ) -> MapPanel:
     """Read a scene, its reference and its map at reduced size, in bounded memory.
@@ -65,6 +67,7 @@ def load_panel(
         attribute: See `reference`.
         label_encoding: See `reference`.
         ignore: See `reference`.
+        windows: Show the reference only there: `Evaluation.windows`.
         max_size: The most pixels that a side may have.
 
     Raises:
@@ -80,6 +83,8 @@ def load_panel(
         ignore=ignore,
         attribute=attribute,
     )
+    if windows is not None:
+        labels = LabelsWithin(labels, windows)
     try:
         truth = preview_classes(labels.read, info.grid, max_size=max_size)
     finally:

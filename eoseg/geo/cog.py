@@ -157,7 +157,7 @@ class CogWriter:
             tags: Metadata for the file, beside the layout's: where it comes from.
 
         Raises:
-            OutputError: The disk is full, or the file does not hold what was written.
+            OutputError: The disk is full, or the file does not hold what was written: each pixel once.
         """
         if self._dataset is None:
             raise OutputError(f"'{self.path}' is already built.")
@@ -213,7 +213,8 @@ class CogWriter:
         names = (self._part.name, self._cog.name, self._sidecar.name)
         if self.path.parent.is_dir():
             for leftover in self.path.parent.iterdir():  # GDAL's temporary overviews too
-                if leftover.name.startswith(names):
+                ours = leftover.name in names or leftover.name.startswith(tuple(f"{name}." for name in names))
+                if ours and leftover.is_file():
                     leftover.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

@@ -47,9 +47,9 @@ def footprints(grids: Sequence[Grid]) -> NDArray[np.object_]:
     shapes = np.empty(len(grids), object)
     for crs in {grid.crs for grid in grids}:
         own = [place for place, grid in enumerate(grids) if grid.crs == crs]
-        outlines = geopandas.GeoSeries([_outline(grids[place]) for place in own], crs=crs.to_wkt())
-        if crs != target and target is not None:
-            outlines = outlines.to_crs(target.to_wkt())
+        outlines = geopandas.GeoSeries([_outline(grids[place]) for place in own])
+        if crs is not None and target is not None and crs != target:
+            outlines = outlines.set_crs(crs.to_wkt()).to_crs(target.to_wkt())
         shapes[own] = outlines.to_numpy()
     return shapes
 

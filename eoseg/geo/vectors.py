@@ -252,33 +252,31 @@ def _text(value: object) -> str:
 
 def _checked_shapes(shapes: NDArray[np.object_], where: str) -> NDArray[np.object_]:
     kinds = shapely.get_type_id(shapes)  # -1 where there is no geometry
-    for broken, what, remedy in (
-        (shapely.is_missing(shapes) | shapely.is_empty(shapes), "without geometry", "Delete them"),
-        (~np.isin(kinds, _POLYGONS), "that are no polygons", "Give polygons; buffer points and lines first"),
-        (shapely.area(shapes) == 0, "with zero area", "Delete or redraw them"),
-    ):
-        if broken.any():
-            raise DataError(
-                f"{where} has {int(broken.sum())} features {what} (first: feature "
-                f"{int(np.flatnonzero(broken)[0])}). {remedy}."
-            )
+    empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
+    _refuse(empty, where, "without geometry. Delete them")
+    _refuse(~np.isin(kinds, _POLYGONS), where, "that are no polygons. Give polygons; buffer points and lines")
     invalid = ~shapely.is_valid(shapes)
-    if not invalid.any():
-        return shapes
-    reasons = shapely.is_valid_reason(shapes[invalid])
-    _log.warning(
-        "%s has %d invalid polygons, which are repaired (first: feature %d, %s).",
-        where,
-        int(invalid.sum()),
-        int(np.flatnonzero(invalid)[0]),
-        reasons[0],
-    )
     repaired = shapes.copy()
-    # Drops the lines and points that make_valid may leave beside the polygons.
+    # "structure" drops the lines and points that may remain beside the polygons.
     repaired[invalid] = shapely.make_valid(shapes[invalid], method="structure", keep_collapsed=False)
-    if (shapely.area(repaired) == 0).any():
-        raise DataError(f"{where} has invalid polygons with zero area. Delete or redraw them.")
+    # Only now: the two halves of a bow tie have areas of opposite sign.
+    _refuse(shapely.area(repaired) == 0, where, "with zero area. Delete or redraw them")
+    if invalid.any():
+        first = int(np.flatnonzero(invalid)[0])
+        _log.warning(
+            "%s has %d invalid polygons, which are repaired (first: feature %d, %s).",
+            where,
+            int(invalid.sum()),
+            first,
+            shapely.is_valid_reason(shapes[first]),
+        )
     return repaired
+
+
+def _refuse(broken: NDArray[np.bool_], where: str, what: str) -> None:
+    if broken.any():
+        first = int(np.flatnonzero(broken)[0])
+        raise DataError(f"{where} has {int(broken.sum())} features (first: feature {first}) {what}.")
 
 
 def _outline(grid: Grid) -> shapely.Polygon:

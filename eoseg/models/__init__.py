@@ -1,6 +1,7 @@
 """Networks: raw pixel values in, logits out. Adding a model is one function and one entry of `MODELS`."""
 
 import inspect
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -68,9 +69,9 @@ def build_network(
     except ConfigError as error:
         raise ConfigError(f"Option of '{arch}': {error}") from error
     except (AssertionError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__
         raise ConfigError(
-            f"'{arch}' cannot be built over the encoder '{encoder}': {reason[:200]} Choose another encoder, "
+            f"'{arch}' cannot be built over the encoder '{encoder}': {reason} Choose another encoder, "
             "such as resnet34."
         ) from error
     if weights is not None:

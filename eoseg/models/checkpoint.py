@@ -5,6 +5,7 @@ A checkpoint is a Lightning checkpoint whose key "eoseg" holds `Recipe.to_dict()
 """
 
 import pickle
+import textwrap
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def export_checkpoint(source: str | Path, target: str | Path) -> Path:
         part.replace(path)
     except (OSError, RuntimeError) as error:  # RuntimeError: torch's writer on a full disk or missing folder
         part.unlink(missing_ok=True)
-        reason = " ".join(str(error).split())[:160]
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...")
         raise OutputError(f"The checkpoint {path} cannot be written: {reason}.") from error
     return path
 

@@ -8,6 +8,7 @@ rescaled: the batch normalisation that follows adapts within a few steps. What h
 import logging
 import pickle
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -176,14 +177,14 @@ def _download[T](weights: str, fetch: Callable[[], T]) -> T:
     try:
         return fetch()
     except OSError as error:  # also what huggingface_hub and urllib raise without a network
-        reason = " ".join(str(error).split())[:160]
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...")
         raise ConfigError(
             f"The weights '{weights}' could not be downloaded ({type(error).__name__}: {reason}). Connect "
             "once to the network, set HF_HOME and TORCH_HOME to caches that hold them, or set weights to "
             "null."
         ) from error
     except (RuntimeError, pickle.UnpicklingError) as error:  # a wrong hash, or a file that is no state dict
-        reason = " ".join(str(error).split())[:160]
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...")
         raise ConfigError(
             f"The file of the weights '{weights}' is broken ({reason}). Delete it from the cache and try "
             "again."

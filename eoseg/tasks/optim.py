@@ -78,7 +78,7 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter])
         ConfigError: torch refuses a value.
     """
     try:
-        return _optimizer_class(config.name)(parameters, lr=config.lr, **config.args)
+        return _optimizer_class(config.name)(parameters, **{"lr": config.lr, **config.args})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"torch refuses the arguments of optimizer '{config.name}': {error}.") from error
 

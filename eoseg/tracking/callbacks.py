@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 
@@ -84,7 +85,7 @@ class ChipPanels(Callback):
         run = wandb_run(trainer)
         if run is not None:
             images = [wandb_image(panel, schema) for panel in panels]
-            run.log({f"{stage}/chips": images, STEP: trainer.global_step})
+            run.log({f"{stage}/chips": images, STEP: _step(trainer)})
 
 
 class ConfusionPanel(Callback):
@@ -128,7 +129,7 @@ class ConfusionPanel(Callback):
         write_atomically(self.run_folder / f"confusion_{stage}.csv", matrix_csv(matrix, names))
         run = wandb_run(trainer) if to_wandb else None
         if run is not None:
-            run.log({**wandb_matrices(matrix, names, stage), STEP: trainer.global_step})
+            run.log({**wandb_matrices(matrix, names, stage), STEP: _step(trainer)})
 
 
 class CheckpointArtifact(Callback):
@@ -154,8 +155,13 @@ class CheckpointArtifact(Callback):
         run.log_artifact(artifact, aliases=["best"])
 
 
+def _step(trainer: Trainer) -> int:
+    """The step under which Lightning logs the figures of the same moment."""
+    return max(0, trainer.global_step - 1)
+
+
 def _fits(trainer: Trainer) -> bool:
-    return str(trainer.state.fn) == "fit"
+    return trainer.state.fn == TrainerFn.FITTING
 
 
 def _is_due(trainer: Trainer, every: int) -> bool:

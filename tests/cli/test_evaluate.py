@@ -9,6 +9,8 @@ from conftest import write_scene
 from map_factory import label_values, write_map
 
 from eoseg.cli import main
+from eoseg.datasets.splits import Region, Split
+from eoseg.geo.window import Window
 
 
 @pytest.fixture
@@ -88,6 +90,20 @@ def test_a_scene_without_a_page_is_refused(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "add --page FILE.html" in fails(capsys, *files, "--scene", "scene.tif")
+
+
+def test_one_part_of_a_split_is_compared(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions = [Region("north", Window(40, 0, 30, 96), "val"), Region("south", Window(0, 0, 9, 9), "val")]
+    split = tmp_path / "split.json"
+    split.write_text(Split("blocks", 0, {}, tuple(regions)).to_json())
+    assert "has 2 scenes" in fails(capsys, *files, "--split", str(split), "--part", "val")
+    run(*files, "--split", str(split), "--part", "val", "--split-scene", "north")
+    printed = capsys.readouterr().out
+    assert "2,880 pixels compared" in printed
+    assert "the part 'val' of the split" in printed
+    assert "add --split" in fails(capsys, *files, "--part", "val")
 
 
 def test_values_to_ignore_are_numbers_or_names(

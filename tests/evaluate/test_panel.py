@@ -7,6 +7,7 @@ from map_factory import label_values, write_map
 
 from eoseg.errors import DataError, GridError
 from eoseg.evaluate.panel import MapPanel, load_panel, scene_picture
+from eoseg.geo.window import Window
 from eoseg.recipe import BandStatistics, Statistics
 
 
@@ -38,6 +39,12 @@ def test_small_scenes_are_shown_as_they_are(paths: dict[str, Path]) -> None:
     assert panel.image is None
     assert panel.map.shape == (30, 60)
     assert (panel.map[0] == 255).all()
+
+
+def test_the_reference_is_shown_only_where_it_is_compared(paths: dict[str, Path]) -> None:
+    panel = load_panel("north", paths["map"], paths["reference"], windows=[Window(10, 20, 5, 5)])
+    assert (panel.truth != 255).sum() == 25
+    assert (panel.truth[10:15, 20:25] == 1).all()
 
 
 def test_training_statistics_choose_the_bands_and_stretch_them(paths: dict[str, Path]) -> None:

@@ -88,16 +88,18 @@ def test_a_path_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path: 
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_failure_half_way_leaves_the_old_file_and_no_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     path = tmp_path / "scene.tif"
     write_raster(path, VALUES, GRID)
 
-    def full(self: Path, target: Path) -> None:
+    def full(self: Path, argument: object) -> None:
+        self.touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, step, full)
     with pytest.raises(OutputError, match="No space left on device"):
         write_raster(path, VALUES + 1, GRID)
     assert (read_all(path) == VALUES).all()

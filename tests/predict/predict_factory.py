@@ -1,6 +1,7 @@
 """Networks with a known reach, recipes that fit them, and the plain whole-image result."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -54,8 +55,7 @@ class Convolutions(nn.Module):
         torch.manual_seed(seed)
         widths = [channels, *[8] * (layers - 1), classes]
         self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)
         )
         for layer in self.layers:  # far pixels must matter for the comparison to mean anything
             nn.init.normal_(layer.weight, std=(2 / layer.weight[0].numel()) ** 0.5)

@@ -73,7 +73,7 @@ def test_a_halo_as_large_as_the_scene_is_exact_for_any_network() -> None:
 
 @pytest.mark.parametrize("options", [{"tile": 100}, {"halo": 100}])
 def test_a_size_off_the_stride_is_refused_with_the_nearest(options: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="multiple of the network's output stride, 32 px.* Use 96 or 128"):
+    with pytest.raises(ConfigError, match=r"multiple of the network's output stride, 32 px.* Use 96 or 128"):
         layout(5000, 5000, **options)
 
 

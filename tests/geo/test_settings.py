@@ -1,0 +1,31 @@
+"""GDAL's block cache is bounded while eoseg reads, and as before afterwards."""
+
+import pytest
+import rasterio
+from rasterio.env import get_gdal_config
+
+from eoseg.geo.settings import BLOCK_CACHE_BYTES, gdal_settings
+
+
+def cache_bytes() -> int:
+    with rasterio.Env():
+        return get_gdal_config("GDAL_CACHEMAX")
+
+
+def test_the_block_cache_is_bounded_and_restored() -> None:
+    before = cache_bytes()
+    with gdal_settings():
+        assert get_gdal_config("GDAL_CACHEMAX") == BLOCK_CACHE_BYTES == 64 * 2**20
+    assert cache_bytes() == before
+
+
+def test_another_size_can_be_chosen() -> None:
+    with gdal_settings(2**20):
+        assert get_gdal_config("GDAL_CACHEMAX") == 2**20
+
+
+def test_the_cache_is_restored_after_an_error() -> None:
+    before = cache_bytes()
+    with pytest.raises(KeyError), gdal_settings():
+        raise KeyError
+    assert cache_bytes() == before

@@ -1,0 +1,117 @@
+"""From tiles to classes: the core only, nothing where nothing is valid."""
+
+import numpy as np
+import pytest
+import torch
+from predict_factory import (
+    Brightness,
+    Constant,
+    Convolutions,
+    NotANumber,
+    make_network,
+    make_recipe,
+    whole_image,
+)
+from torch import Tensor, nn
+
+from eoseg.errors import CheckpointError, ConfigError
+from eoseg.geo.tiles import Tile
+from eoseg.geo.window import Window
+from eoseg.predict.classifier import Classifier, pick_device
+from eoseg.predict.reader import TileImage
+
+CPU = torch.device("cpu")
+
+
+def tile(image: np.ndarray, *, core: Window, valid: np.ndarray | None = None) -> TileImage:
+    height, width = image.shape[1:]
+    known = np.ones((height, width), bool) if valid is None else valid
+    return TileImage(0, Tile(core, Window(0, 0, height, width)), image.astype(np.float32), known)
+
+
+def classifier(body: nn.Module, *, probabilities: bool = False, num_classes: int = 4) -> Classifier:
+    return Classifier(make_network(body), device=CPU, num_classes=num_classes, probabilities=probabilities)
+
+
+def noise(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (3, 12, 16))
+
+
+def test_only_the_core_is_kept() -> None:
+    core = Window(2, 4, 5, 6)
+    (result,) = classifier(Brightness()).classify([tile(noise(), core=core)])
+    expected = whole_image(make_network(Brightness()), noise())
+    np.testing.assert_array_equal(result.classes, expected[2:7, 4:10])
+    assert result.classes.dtype == np.uint8
+    assert result.probabilities is None
+
+
+def test_a_batch_gives_what_its_tiles_give_alone() -> None:
+    tiles = [tile(noise(seed), core=Window(0, 0, 12, 16)) for seed in range(3)]
+    together = classifier(Convolutions(2))
+    alone = classifier(Convolutions(2))
+    for result, one in zip(together.classify(tiles), tiles, strict=True):
+        np.testing.assert_array_equal(result.classes, alone.classify([one])[0].classes)
+    assert (together.passes, alone.passes) == (1, 3)
+
+
+def test_pixels_that_are_not_valid_get_no_class() -> None:
+    valid = np.random.default_rng(0).random((12, 16)) > 0.5
+    source = tile(noise(), core=Window(1, 1, 9, 9), valid=valid)
+    (result,) = classifier(Constant(), probabilities=True).classify([source])
+    np.testing.assert_array_equal(result.classes, np.where(valid[1:10, 1:10], 2, 255))
+    assert result.probabilities is not None
+    assert (result.probabilities[:, ~valid[1:10, 1:10]] == 255).all()
+
+
+def test_probabilities_are_the_softmax_and_go_with_the_classes() -> None:
+    source = tile(noise(), core=Window(0, 0, 12, 16))
+    (result,) = classifier(Convolutions(2), probabilities=True).classify([source])
+    with torch.inference_mode():
+        logits = make_network(Convolutions(2))(
+            torch.from_numpy(source.image)[None], torch.from_numpy(source.valid)[None]
+        )[0]
+    assert result.probabilities is not None
+    np.testing.assert_allclose(result.probabilities / 250, logits.softmax(dim=0), atol=0.0021)
+    own = np.take_along_axis(result.probabilities, result.classes[None].astype(int), axis=0)[0]
+    np.testing.assert_array_equal(own, result.probabilities.max(axis=0))
+
+
+def test_a_network_whose_training_diverged_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="no finite numbers"):
+        classifier(NotANumber()).classify([tile(noise(), core=Window(0, 0, 4, 4))])
+
+
+def test_another_number_of_classes_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="recipe has 3 classes"):
+        classifier(Constant(), num_classes=3).classify([tile(noise(), core=Window(0, 0, 4, 4))])
+
+
+def test_a_network_in_training_mode_is_switched_to_evaluation() -> None:
+    network = make_network(nn.Sequential(Constant(), nn.Dropout(0.5))).train()
+    Classifier(network, device=CPU, num_classes=4, probabilities=False)
+    assert not network.training
+
+
+def test_tiles_that_do_not_fit_the_gpu_are_one_line() -> None:
+    class Full(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ConfigError, match=r"1 tile\(s\) of 12 x 16 px do not fit .* smaller --tile"):
+        classifier(Full()).classify([tile(noise(), core=Window(0, 0, 4, 4))])
+
+
+def test_devices_are_found_by_name() -> None:
+    assert pick_device("cpu") == CPU
+    assert pick_device("auto").type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", ""])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"There is no device|computes nothing"):
+        pick_device(name)
+
+
+def test_the_recipe_of_these_tests_has_four_classes() -> None:
+    assert len(make_recipe().schema.classes) == 4

@@ -1,0 +1,187 @@
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import wandb
+from lightning.pytorch.callbacks import ModelCheckpoint
+from PIL import Image
+from tracking_fakes import SCHEMA, FakeData, FakeTask, isolate_wandb, make_trainer, quietly, read_run
+
+from eoseg.errors import ConfigError, OutputError
+from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
+from eoseg.tracking.loggers import make_loggers
+
+type Records = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Records]]:
+    """One offline run of four epochs with all callbacks, read back from disk."""
+    folder = tmp_path_factory.mktemp("logged")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate_wandb(patch, folder)
+        run = folder / "run"
+        run.mkdir()
+        callbacks = [
+            ChipPanels(run, every_n_epochs=2, count=3),
+            ConfusionPanel(run, every_n_epochs=2),
+            ModelCheckpoint(run / "checkpoints", filename="best", monitor="val/miou", mode="max"),
+            CheckpointArtifact(),
+        ]
+        loggers = make_loggers(run, project="p", name="n")
+        trainer = make_trainer(run, loggers, callbacks, enable_checkpointing=True)
+        quietly(trainer.fit, FakeTask(), FakeData())
+        wandb.finish()
+        yield run, read_run(run)
+        wandb.teardown()
+
+
+def history(records: Records, key: str) -> list[dict[str, Any]]:
+    """The steps that logged a key; W&B writes the parts of a medium as `key.part`."""
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
+    return [item for item in items if any(name.startswith(f"{key}.") for name in item)]
+
+
+def media(run: Path, path: str) -> Path:
+    (files,) = run.glob("wandb/offline-run-*/files")
+    return files / path
+
+
+def test_wandb_has_the_chips_of_each_second_epoch_once(logged: tuple[Path, Records]) -> None:
+    run, records = logged
+    steps = history(records, "val/chips")
+    assert [item["trainer/global_step"] for item in steps] == [3, 7]
+    for item in steps:
+        assert item["val/chips.captions"] == [f"val/scene one@{16 * number},0" for number in range(3)]
+        assert item["val/chips.count"] == 3
+        for name in item["val/chips.filenames"]:
+            assert np.asarray(Image.open(media(run, name))).shape == (16, 16, 3)
+
+
+def test_wandb_has_the_masks_with_class_names(logged: tuple[Path, Records]) -> None:
+    run, records = logged
+    masks = history(records, "val/chips")[-1]["val/chips.all_masks"][0]
+    values = {key: np.asarray(Image.open(media(run, entry["path"]))) for key, entry in masks.items()}
+    assert set(values) == {"prediction", "truth", "error"}
+    assert values["truth"][4, [0, 12]].tolist() == [0, 1]
+    assert values["prediction"][[4, 12], 3].tolist() == [0, 1]
+    assert values["error"][[4, 12, 0], 3].tolist() == [0, 1, 255]
+    last = [record["config"]["update"] for record in records if record["type"] == "config"][-1]
+    written = json.dumps(last) + json.dumps([record for record in records if record["type"] == "config"])
+    for names in ({"0": "dark", "1": "bright", "255": "no label"}, {"0": "right", "1": "wrong"}):
+        assert json.dumps(names)[1:-1] in written
+
+
+def test_wandb_has_the_confusion_matrix_from_counts(logged: tuple[Path, Records]) -> None:
+    run, records = logged
+    steps = history(records, "val/confusion_table")
+    assert [item["trainer/global_step"] for item in steps] == [3, 7]
+    table = json.loads(media(run, steps[-1]["val/confusion_table.path"]).read_text())
+    assert table["columns"] == ["Actual", "Predicted", "nPredictions"]
+    with (run / "confusion_val.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert [str(row[2]) for row in table["data"]] == rows[1][1:] + rows[2][1:]
+    shares = json.loads(media(run, steps[-1]["val/confusion_normalized_table.path"]).read_text())
+    by_class = np.array([row[2] for row in shares["data"]]).reshape(2, 2)
+    assert by_class.sum(axis=1) == pytest.approx([1, 1])
+    assert history(records, "val/classes")
+    charts = json.dumps([record for record in records if record["type"] == "config"])
+    assert charts.count('"panelDefId": "wandb/confusion_matrix/v1"') >= 2
+
+
+def test_wandb_has_the_best_checkpoint_as_artifact_once(logged: tuple[Path, Records]) -> None:
+    run, records = logged
+    artifacts = [record["artifact"] for record in records if record["type"] == "artifact"]
+    (model,) = [entry for entry in artifacts if entry["type"] == "model"]
+    assert model["name"].startswith("model-")
+    assert "best" in model["aliases"]
+    (content,) = model["manifest"]["contents"]
+    assert content["path"] == "model.ckpt"
+    assert Path(content["local_path"]) == run / "checkpoints" / "best.ckpt"  # not copied
+    metadata = json.loads(model["metadata"])
+    assert metadata["schema"]["bands"] == list(SCHEMA.bands)
+    assert metadata["chip_size"] == 16
+
+
+def test_the_same_pictures_are_in_the_run_folder(logged: tuple[Path, Records]) -> None:
+    run, _ = logged
+    assert sorted(path.name for path in (run / "panels").iterdir()) == ["epoch_0001", "epoch_0003"]
+    assert len(list((run / "panels" / "epoch_0001").iterdir())) == 3
+
+
+def fit(folder: Path, callbacks: list, **options: Any) -> tuple[FakeTask, FakeData]:
+    torch.manual_seed(0)
+    task, data = FakeTask(), FakeData()
+    quietly(make_trainer(folder, [], callbacks, **options).fit, task, data)
+    return task, data
+
+
+@pytest.mark.parametrize(
+    ("every", "epochs", "shown"), [(1, 3, [0, 1, 2]), (2, 5, [1, 3, 4]), (10, 3, [2]), (3, 3, [2])]
+)
+def test_chips_are_shown_every_n_epochs_and_at_the_end(
+    tmp_path: Path, every: int, epochs: int, shown: list[int]
+) -> None:
+    _, data = fit(tmp_path, [ChipPanels(tmp_path, every_n_epochs=every, count=2)], max_epochs=epochs)
+    assert sorted(path.name for path in (tmp_path / "panels").iterdir()) == [
+        f"epoch_{epoch:04d}" for epoch in shown
+    ]
+    assert data.asked == [("val", 2)] * len(shown)
+
+
+def test_pictures_do_not_change_the_training(tmp_path: Path) -> None:
+    plain, _ = fit(tmp_path, [])
+    pictured, _ = fit(tmp_path, [ChipPanels(tmp_path, every_n_epochs=1), ConfusionPanel(tmp_path)])
+    assert plain.weight.item() == pictured.weight.item()
+
+
+def test_the_sanity_check_shows_nothing(tmp_path: Path) -> None:
+    _, data = fit(tmp_path, [ChipPanels(tmp_path, every_n_epochs=1)], max_epochs=1, num_sanity_val_steps=2)
+    assert len(data.asked) == 1
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_validate_and_test_leave_pictures_and_matrix(tmp_path: Path, stage: str) -> None:
+    trainer = make_trainer(tmp_path, [], [ChipPanels(tmp_path, every_n_epochs=99), ConfusionPanel(tmp_path)])
+    task = FakeTask()
+    quietly(getattr(trainer, stage), task, FakeData())
+    name = {"validate": "val", "test": "test"}[stage]
+    assert len(list((tmp_path / "panels" / name).iterdir())) == 8
+    with (tmp_path / f"confusion_{name}.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0][1:] == ["dark", "bright"]
+    assert [list(map(int, row[1:])) for row in rows[1:]] == task.matrix(name).tolist()
+    assert task.matrix(name).sum() > 0  # the matrix of this epoch, not of before it
+
+
+def test_a_failing_panel_stops_the_run_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "panels").write_text("in the way")
+    with pytest.raises(OutputError, match="Panels cannot be written"):
+        fit(tmp_path, [ChipPanels(tmp_path, every_n_epochs=1)])
+
+
+def test_without_wandb_the_artifact_does_nothing(tmp_path: Path) -> None:
+    fit(tmp_path, [CheckpointArtifact()])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"every_n_epochs": 0}, "every_n_epochs of at least 1; got 0"),
+        ({"count": 0}, "1 to 49 chips; got 0"),
+        ({"count": 50}, "1 to 49 chips; got 50"),
+    ],
+)
+def test_impossible_numbers_are_refused(tmp_path: Path, options: dict[str, int], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        ChipPanels(tmp_path, **options)
+
+
+def test_an_impossible_number_of_matrices_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="every_n_epochs of at least 1; got 0"):
+        ConfusionPanel(tmp_path, every_n_epochs=0)
