@@ -93,7 +93,7 @@ def _options(options: Mapping[str, Any]) -> "tuple[SceneSource, int, SplitConfig
     from eoseg.datasets.config import SceneSource, SplitConfig
 
     for key in ("scenes", "chip_size"):
-        if key not in options:
+        if options.get(key) is None:
             raise ConfigError(
                 f"data.init_args has no '{key}'. Add it; 'eoseg fit --help' says what it means."
             )

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from eoseg import __version__
 from eoseg.datasets.datamodule import SceneData
-from eoseg.errors import ConfigError
+from eoseg.errors import ConfigError, EosegError
 from eoseg.models.checkpoint import export_checkpoint
 from eoseg.recipe import Schema
 from eoseg.tasks.task import MONITOR, Task
@@ -62,7 +62,20 @@ def run(command: str, arguments: list[str]) -> Path:
         The run folder.
     """
     _quiet()
-    cli = EosegCLI(
+    try:
+        cli = _start(command, arguments)
+    except (TypeError, ValueError) as error:
+        cause = _own_error(error)
+        if cause is None:
+            raise
+        raise cause from error
+    if command == "fit":
+        cli.finish()
+    return cli.run_folder
+
+
+def _start(command: str, arguments: list[str]) -> "EosegCLI":
+    return EosegCLI(
         Task,
         LightningDataModule,
         subclass_mode_model=True,
@@ -77,9 +90,13 @@ def run(command: str, arguments: list[str]) -> Path:
         },
         args=[command, *arguments],
     )
-    if command == "fit":
-        cli.finish()
-    return cli.run_folder
+
+
+def _own_error(error: BaseException | None) -> EosegError | None:
+    """The error of eoseg that the parser wrapped in one of its own, if any."""
+    while error is not None and not isinstance(error, EosegError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class EosegCLI(LightningCLI):
@@ -175,7 +192,7 @@ class EosegCLI(LightningCLI):
     def _record(self, trainer: Trainer) -> None:
         """Write what is needed to repeat the run, before it starts."""
         write_environment(self.run_folder)
-        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
         (self.run_folder / "config.yaml").write_text(text)
         for item in trainer.loggers:
             item.log_hyperparams(self.config[self.subcommand].as_dict())
@@ -195,8 +212,11 @@ class _Progress(RichProgressBar):
 
 
 class _Parser(LightningArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
+    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         """Raise the one line that matters instead of printing the usage and exiting."""
+        cause = _own_error(ex)
+        if cause is not None:
+            raise cause
         lines = [line.strip(" -") for line in str(message).splitlines() if line.strip()]
         told = [line for line in lines if line.startswith(("Expected", "Parser key", "Given value:"))]
         raise ConfigError(" ".join(told or lines)[:400] + " Run with --help to see what is expected.")

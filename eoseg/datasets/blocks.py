@@ -10,6 +10,7 @@ from eoseg.geo.window import Window
 _SLIVER = 0.05
 """Share of a class's largest block below which a block is not placed for that class."""
 
+
 def block_edges(length: int, size: int, cell: int) -> list[int]:
     """Where blocks begin and end along one side of a scene, from its first pixel on.
 
@@ -56,7 +57,7 @@ def assign_blocks(
         # Large blocks first, in an order that is a little different each time.
         order = np.argsort(-counts[blocks, index] * rng.uniform(0.2, 1, len(blocks)))
         for done, block in enumerate(blocks[order]):
-            lacking = active & (held[:, index] == 0)
+            lacking = active & (held[:, index] < _SLIVER * wanted[:, index])
             few_left = len(blocks) - done <= lacking.sum()
             missing = (wanted - held)[:, index] + 1e-9 * (wanted - held).sum(axis=1)
             splits[block] = np.argmax(np.where(lacking if few_left else active, missing, -np.inf))

@@ -1,6 +1,7 @@
 """One folder per run, and what it was run with."""
 
 import json
+import logging
 import os
 import platform
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 from eoseg import __version__
 from eoseg.errors import ConfigError, OutputError
 from eoseg.recipe import Plain
+
+_log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "EOSEG_RUN_FOLDER"
 """Environment variable that tells the further processes of a run which folder the first one made."""
@@ -37,6 +40,8 @@ def process_rank() -> int:
 
 def create_run_folder(base: Path, name: str) -> Path:
     """Make the folder of a new run, `base/name/YYYYmmdd-HHMMSS`, with "-2", "-3" ... where that exists.
+
+    The link `base/name/latest` leads to the newest one.
 
     The process of rank zero makes it and names it in the environment, from where the processes that
     Lightning starts take it. Launchers that start all processes at once (srun, torchrun) must set
@@ -71,6 +76,7 @@ def create_run_folder(base: Path, name: str) -> Path:
     folder = _make_new(base / name)
     os.environ[FOLDER_VARIABLE] = str(folder.resolve())
     os.environ[_OWNER_VARIABLE] = str(os.getpid())
+    _point_latest(folder)
     return folder
 
 
@@ -160,6 +166,17 @@ def _make_new(parent: Path) -> Path:
                 return folder
     except OSError as error:
         raise OutputError(f"A run folder cannot be made in '{parent}': {error}.") from error
+
+
+def _point_latest(folder: Path) -> None:
+    """Let `latest`, beside the run folders, lead to the newest; a convenience, so failing is no error."""
+    link, fresh = folder.parent / "latest", folder.parent / f".latest-{os.getpid()}"
+    try:
+        fresh.symlink_to(folder.name)
+        fresh.replace(link)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        _log.debug("no link %s: %s", link, error)
 
 
 def _package_versions() -> dict[str, Plain]:

@@ -31,12 +31,12 @@ def write(tmp_path: Path, old: str = "", new: str = "") -> str:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("chip_size", "chip_sise", r"'data.init_args': There is no option 'chip_sise'. Did you mean 'chip_size'"),
+        ("chip_size", "chip_sise", r"'data.init_args'.*no option 'chip_sise'. Did you mean 'chip_size'"),
         ("images", "imags", r"'data.init_args.scenes': There is no option 'imags'. Did you mean 'images'"),
         ("encoder", "encodr", "Did you mean 'encoder'"),
         ("max_epochs", "max_epoch", r"'trainer': There is no option 'max_epoch'. Did you mean 'max_epochs'"),
         ("model:", "modl:", "There is no option 'modl'. Did you mean 'model'"),
-        ("SegmentationTask", "SegmentatonTask", "no class 'SegmentatonTask'. Did you mean 'SegmentationTask'"),
+        ("SegmentationTask", "SegmentatonTask", "Did you mean 'SegmentationTask'"),
         ("init_args: {enc", "init_arg: {enc", "Did you mean 'init_args'"),
     ],
 )

@@ -133,7 +133,7 @@ def test_an_existing_map_is_replaced_only_when_asked_for(
         (["scene.tif", "scene.tif"], CheckpointError, "scene.tif"),
         (["model.ckpt", "model.ckpt", "--out", "x.tif"], DataError, "not a raster"),
         (["model.ckpt", "scene.tif", "scene.tif"], ConfigError, "'scene_map.tif'"),
-        (["model.ckpt", "scene.tif", "scene.tif", "--out", "x.tif"], ConfigError, "one file, but there are 2 scenes"),
+        (["model.ckpt", "scene.tif", "scene.tif", "--out", "x.tif"], ConfigError, "there are 2 scenes"),
         (["model.ckpt", "scene.tif", "--out", "a/b/c.tif"], OutputError, "cannot be made"),
         (["model.ckpt", "scene.tif", "--out", "scene.tif", "--overwrite"], ConfigError, "scene itself"),
         (["model.ckpt", "scene.tif", "--tile", "20"], ConfigError, "output stride, 8 px; found 20"),

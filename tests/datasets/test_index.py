@@ -200,7 +200,7 @@ def test_an_option_for_the_other_kind_of_labels_is_refused(
 def test_vectors_and_rasters_are_not_mixed(tmp_path: Path):
     make_data(tmp_path, SIZES)
     (tmp_path / "l.gpkg").touch()
-    with pytest.raises(DataError, match="mixes vectors .* and rasters"):
+    with pytest.raises(DataError, match=r"mixes vectors .* and rasters"):
         load_index(source_of(tmp_path, labels=["l.gpkg", "labels/*.tif"]))
 
 

@@ -86,7 +86,7 @@ def test_polygons_outside_all_scenes_are_refused_or_said(tmp_path: Path, caplog:
     make_data(tmp_path, SIZES)
     source = source_of(tmp_path, labels="labels.gpkg", attribute="kind")
     write_polygons(tmp_path, (0, 0, 10, 10))
-    with pytest.raises(DataError, match="None of the 1 polygons .* touches a scene"):
+    with pytest.raises(DataError, match=r"None of the 1 polygons .* touches a scene"):
         reader_of(source).read_labels("a", Window(0, 0, 5, 5))
     write_polygons(tmp_path, (0, 0, 10, 10), (500_100, 5_399_900, 500_200, 5_400_000))
     with caplog.at_level(logging.WARNING):

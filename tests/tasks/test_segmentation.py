@@ -15,7 +15,8 @@ SMALL = {"depth": 3, "channels": 4}
 def make_batch() -> Batch:
     valid = torch.ones(1, 16, 16, dtype=torch.bool)
     valid[:, 0] = False
-    return {"image": torch.zeros(1, 1, 16, 16), "valid": valid, "mask": torch.zeros(1, 16, 16).long(), "id": ["x"]}
+    image, mask = torch.zeros(1, 1, 16, 16), torch.zeros(1, 16, 16).long()
+    return {"image": image, "valid": valid, "mask": mask, "id": ["x"]}
 
 
 def test_pixels_without_a_value_are_no_target() -> None:

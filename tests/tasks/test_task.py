@@ -155,7 +155,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_chips(tmp_path: Path) -> N
 
 
 def test_a_chip_size_that_does_not_suit_the_stride_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="chip_size 100 does not suit.*multiples of 32. Set chip_size to 96 or 128"):
+    with pytest.raises(ConfigError, match="chip_size 100 does not suit.*multiples of 32.*to 96 or 128"):
         SegmentationTask(SCHEMA, 100)
 
 

@@ -180,3 +180,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write_atomically(path, "second")
     assert path.read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_latest_leads_to_the_newest_run(tmp_path: Path) -> None:
+    create_run_folder(tmp_path, "run")
+    newest = create_run_folder(tmp_path, "run")
+    assert (tmp_path / "run" / "latest").resolve() == newest.resolve()
+    assert sorted(path.name for path in (tmp_path / "run").iterdir())[-1] == "latest"
