@@ -253,7 +253,10 @@ def _print(prediction: "Prediction", recipe: "Recipe") -> None:
 
 def _exactness(prediction: "Prediction") -> str:
     if prediction.exact:
-        return f"Exact: the map equals the network's result on the whole scene ({prediction.reason})."
+        rounding = "" if prediction.device == "cpu" else ", up to the rounding of the device"
+        return (
+            f"Exact: the map equals the network's result on the whole scene{rounding} ({prediction.reason})."
+        )
     line = f"Not exact: {prediction.reason}."
     found = prediction.disagreement
     if found is None:

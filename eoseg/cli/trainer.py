@@ -236,4 +236,5 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
     warnings.filterwarnings("ignore", ".*tensorboardX.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*dirpath has changed.*")  # a resumed run has its own folder
     logging.getLogger("lightning.pytorch").propagate = False  # it has a handler of its own

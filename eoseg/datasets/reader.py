@@ -2,6 +2,7 @@
 
 import logging
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -59,6 +60,8 @@ class SceneReader:
         self._process = os.getpid()
         self._scenes: OrderedDict[str, Scene] = OrderedDict()
         self._labels: OrderedDict[str, LabelReader] = OrderedDict()
+        # GDAL complains about files that are still open when the interpreter takes itself apart.
+        weakref.finalize(self, _close_all, self._scenes, self._labels)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_scenes": None, "_labels": None, "_process": None}
@@ -187,11 +190,17 @@ class SceneReader:
     def close(self) -> None:
         """Close all files."""
         self._own_handles()
-        for scene in self._scenes.values():
-            scene.close()
-        for labels in self._labels.values():
-            labels.close()
+        _close_all(self._scenes, self._labels)
         self._forget_handles()
+
+
+def _close_all(scenes: OrderedDict[str, Scene], labels: OrderedDict[str, LabelReader]) -> None:
+    for scene in scenes.values():
+        scene.close()
+    for reader in labels.values():
+        reader.close()
+    scenes.clear()
+    labels.clear()
 
 
 def windows_of(area: Window, size: int) -> Iterator[Window]:

@@ -92,7 +92,8 @@ class Prediction:
     halo: int
     """Pixels of context around it."""
     exact: bool
-    """Whether the map equals the network's result on the whole scene at once."""
+    """Whether the map equals the network's result on the whole scene at once (on a GPU up to rounding,
+    since the algorithm that it picks may depend on the size of a tile)."""
     reason: str
     """Why it does or does not."""
     disagreement: Disagreement | None
