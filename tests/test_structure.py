@@ -191,9 +191,9 @@ def test_the_file_tree_of_the_readme_is_true() -> None:
 
 def _tree_paths(text: str) -> Iterator[str]:
     """Paths of the annotated tree: the fenced block whose first line is a folder, two spaces a level."""
-    for block in re.findall(r"```(?:text)?\n(.*?)```", text, flags=re.DOTALL):
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
         lines = block.splitlines()
-        if not any(line.startswith("eoseg/") for line in lines):
+        if language not in ("", "text") or not any(line.startswith("eoseg/") for line in lines):
             continue
         folders: list[str] = []
         for line in lines:

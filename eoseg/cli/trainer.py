@@ -19,7 +19,7 @@ from eoseg.models.checkpoint import export_checkpoint
 from eoseg.recipe import Schema
 from eoseg.tasks.task import MONITOR, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
-from eoseg.tracking.loggers import make_loggers
+from eoseg.tracking.loggers import finish_wandb, make_loggers
 from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ def run(command: str, arguments: list[str]) -> Path:
         raise cause from error
     if command == "fit":
         cli.finish()
+    finish_wandb(cli.trainer)
     return cli.run_folder
 
 

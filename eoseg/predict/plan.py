@@ -56,12 +56,29 @@ def choose_layout(
 
 
 def _auto_core(grid: Grid, stride: int, halo: int, limit: int) -> int:
-    """The largest core whose read stays within a limit of pixels per side."""
+    """The largest core whose reads stay within an area of `limit` x `limit` pixels.
+
+    The limit is rounded down to 2^k or 3 * 2^k, so that a scene of a common size that just fits takes as
+    much memory as a tile of a huge one.
+    """
+    power = 1 << (limit.bit_length() - 1)
+    limit = power + power // 2 if limit >= power + power // 2 else power
     height, width = round_up(grid.height, stride), round_up(grid.width, stride)
     if height * width <= limit**2:
         return max(height, width)  # one tile, which needs no halo
     unit = math.lcm(stride, _BLOCK)
-    return max((limit - 2 * halo) // unit * unit, round_up(_LEAST_CORE, unit))
+    least = round_up(_LEAST_CORE, unit)
+    for core in range(limit // unit * unit, least, -unit):
+        if _largest_read(height, core, halo) * _largest_read(width, core, halo) <= limit**2:
+            return core
+    return least
+
+
+def _largest_read(size: int, core: int, halo: int) -> int:
+    """Pixels along one side that the largest tile reads: tiles at the border have one halo only."""
+    last = (size - 1) // core
+    reads = ((max(0, n * core - halo), min(size, (n + 1) * core + halo)) for n in {0, min(1, last), last})
+    return max(stop - start for start, stop in reads)
 
 
 def _judge(plan: TilePlan, context: Context) -> tuple[bool, str]:

@@ -74,6 +74,13 @@ def wandb_run(trainer: Trainer) -> "Run | None":
     return None
 
 
+def finish_wandb(trainer: Trainer) -> None:
+    """End the W&B run, where there is one, so that all of it is on disk."""
+    run = wandb_run(trainer)
+    if run is not None:
+        run.finish()
+
+
 class MetricsFile(CSVLogger):
     """Lightning's CSV logger, writing `metrics.csv` into the run folder and going on where it ended.
 

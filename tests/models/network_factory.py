@@ -67,3 +67,14 @@ def shuffle_parameters(module: nn.Module) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+
+
+def parameters(arch: str, **args: object) -> int:
+    """Numbers of a network's body."""
+    network = make_network(arch, BANDS[3], args=args)
+    return sum(value.numel() for value in network.body.parameters())
+
+
+def build(arch: str = "unet", encoder: str = "resnet18", **args: object) -> Network:
+    """Build a network for three bands and three classes."""
+    return build_network(arch, bands=BANDS[3], num_classes=3, encoder=encoder, args=args)

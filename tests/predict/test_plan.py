@@ -31,12 +31,25 @@ def test_a_scene_that_fits_is_exact_even_with_global_context() -> None:
     assert layout(500, 500, WHOLE).exact
 
 
+def largest_read(chosen: Layout) -> int:
+    return max(tile.read.height * tile.read.width for tile in chosen.plan)
+
+
 def test_an_auto_tile_stays_within_the_memory() -> None:
     chosen = layout(20_000, 20_000, memory_mb=1024)
-    side = chosen.plan.core + 2 * chosen.plan.halo
-    assert side**2 * 400 <= 1024 * 2**20 < (side + 64) ** 2 * 400
-    assert chosen.plan.halo == 288
+    assert largest_read(chosen) == 1536**2 <= 1024 * 2**20 / 400 < 2048**2
+    assert chosen.plan.core == 1536 - 2 * 288
     assert chosen.exact
+
+
+@pytest.mark.parametrize("memory", [512, 1024, 2048])
+def test_a_small_scene_takes_about_as_much_memory_as_a_huge_one(memory: int) -> None:
+    small, huge = (largest_read(layout(size, size, memory_mb=memory)) for size in (2048, 20_000))
+    assert 0.85 * huge < small <= huge
+
+
+def test_tiles_at_the_border_may_be_larger_because_they_have_one_halo() -> None:
+    assert layout(2048, 2048, memory_mb=1024).plan.core > layout(20_000, 20_000, memory_mb=1024).plan.core
 
 
 @pytest.mark.parametrize("change", [{"memory_mb": 512}, {"batch_size": 4}, {"pixel_bytes": 1600.0}])
