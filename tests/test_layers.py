@@ -19,7 +19,7 @@ LAYERS = (
     ("datasets", "models", "losses", "metrics", "figures"),
     ("batch",),
     ("geo",),
-    ("recipe",),
+    ("recipe", "files"),
     ("errors",),
     ("__init__",),
 )
@@ -50,7 +50,18 @@ LAZY = (
 
 # What importing a module of these must not load, directly or through other modules of eoseg.
 LIGHT = {
-    "torch": ("errors", "recipe", "geo", "metrics", "figures", "evaluate", "demo", "cli", "__init__"),
+    "torch": (
+        "errors",
+        "files",
+        "recipe",
+        "geo",
+        "metrics",
+        "figures",
+        "evaluate",
+        "demo",
+        "cli",
+        "__init__",
+    ),
     "lightning": ("models", "losses", "batch", "predict", "evaluate", "metrics", "figures", "geo"),
 }
 # LightningCLI; `eoseg fit` imports this module once it knows that the arguments are right.

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eoseg.cli.fit import check_config, load_config
-from eoseg.errors import ConfigError, OutputError
+from eoseg.errors import ConfigError
+from eoseg.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,7 @@ def main(command: str, argv: list[str]) -> None:
     diagnosis = diagnose(source, chip_size, split)
     _print(diagnosis, arguments.config)
     if arguments.json is not None:
-        _write_json(Path(arguments.json), diagnosis)
+        write_atomically(Path(arguments.json), json.dumps(diagnosis.to_dict(), indent=2) + "\n")
     if diagnosis.has_errors:
         sys.exit(2)
 
@@ -107,13 +108,6 @@ def _options(options: Mapping[str, Any]) -> "tuple[SceneSource, int, SplitConfig
     except (argparse.ArgumentError, TypeError, ValueError) as error:
         raise ConfigError(f"data.init_args: {' '.join(str(error).split())[:300]}") from error
     return found.scenes, found.chip_size, found.split
-
-
-def _write_json(path: Path, diagnosis: "Diagnosis") -> None:
-    try:
-        path.write_text(json.dumps(diagnosis.to_dict(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"'{path}' cannot be written: {error.strerror}. Choose another place.") from error
 
 
 def _print(diagnosis: "Diagnosis", path: str) -> None:

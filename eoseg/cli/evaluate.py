@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eoseg.errors import ConfigError, OutputError
+from eoseg.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -218,12 +219,4 @@ def _write_page(
 
 
 def _write_json(path: Path, evaluation: "Evaluation") -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"'{path}' cannot be written: {error}. Check the folder and the free space."
-        ) from error
+    write_atomically(path, json.dumps(evaluation.to_dict(), indent=2) + "\n")

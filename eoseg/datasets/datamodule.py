@@ -21,6 +21,7 @@ from eoseg.datasets.splits import SPLITS, Split, make_split
 from eoseg.datasets.statistics import TrainingSurvey, statistics_json, survey_training
 from eoseg.datasets.survey import LabelSurvey, survey_labels
 from eoseg.errors import ConfigError
+from eoseg.files import write_atomically
 from eoseg.recipe import Schema, Statistics
 
 _log = logging.getLogger(__name__)
@@ -123,13 +124,8 @@ class SceneData(LightningDataModule):
         if self.run_folder is None:
             return
         self.run_folder.mkdir(parents=True, exist_ok=True)
-        for name, text in (
-            ("split.json", self.split.to_json()),
-            ("statistics.json", statistics_json(self.statistics)),
-        ):
-            part = self.run_folder / f"{name}.part"
-            part.write_text(text, encoding="utf-8")
-            part.replace(self.run_folder / name)
+        write_atomically(self.run_folder / "split.json", self.split.to_json())
+        write_atomically(self.run_folder / "statistics.json", statistics_json(self.statistics))
 
     def setup(self, stage: str) -> None:
         """Say how much there is to learn from.

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoseg import __version__
-from eoseg.errors import OutputError
 from eoseg.evaluate.accuracy import (
     OVERALL_TITLES,
     Evaluation,
@@ -34,6 +33,7 @@ from eoseg.figures import (
     png_bytes,
     read_curves,
 )
+from eoseg.files import write_atomically
 from eoseg.recipe import MapClass, Plain, format_color
 
 _SHARP = 512
@@ -92,15 +92,7 @@ def write_page(
         + "\n".join(part for part in parts if part)
         + f"\n</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
-    part_file = path.with_name(path.name + ".part")
-    try:
-        part_file.write_text(document, encoding="utf-8")
-        part_file.replace(path)
-    except OSError as error:
-        part_file.unlink(missing_ok=True)
-        raise OutputError(
-            f"'{path}' cannot be written: {error}. Check the folder and the free space."
-        ) from error
+    write_atomically(path, document)
     return path
 
 

@@ -15,11 +15,11 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 
 from eoseg.errors import ConfigError
+from eoseg.files import write_atomically
 from eoseg.recipe import Recipe, Schema
 from eoseg.tracking.charts import artifact_metadata, matrix_csv, wandb_matrices
 from eoseg.tracking.loggers import STEP, wandb_run
 from eoseg.tracking.panels import ChipSource, PicturedTask, make_panels, wandb_image, write_panels
-from eoseg.tracking.run_folder import write_atomically
 
 _log = logging.getLogger(__name__)
 

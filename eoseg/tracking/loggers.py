@@ -15,7 +15,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from eoseg.errors import ConfigError
-from eoseg.tracking.run_folder import process_rank, write_atomically
+from eoseg.files import write_atomically
+from eoseg.tracking.run_folder import process_rank
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run

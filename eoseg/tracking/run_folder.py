@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eoseg import __version__
 from eoseg.errors import ConfigError, OutputError
+from eoseg.files import write_atomically
 from eoseg.recipe import Plain
 
 _log = logging.getLogger(__name__)
@@ -118,23 +119,6 @@ def git_state(folder: Path) -> dict[str, Plain] | None:
         return None
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return {"revision": revision, "dirty": bool(changed)}
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is either complete or not there.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"'{path}' cannot be written: {error}. Check the folder and the free space."
-        ) from error
 
 
 def _use_given(folder: Path) -> Path:

@@ -16,7 +16,6 @@ from eoseg.tracking.run_folder import (
     create_run_folder,
     git_state,
     process_rank,
-    write_atomically,
     write_environment,
 )
 
@@ -166,20 +165,6 @@ def test_without_git_there_is_no_revision(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", "")
     assert git_state(Path(__file__).parent) is None
     assert write_environment(tmp_path)["git"] is None
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file.json"
-    write_atomically(path, "first")
-
-    def full(self: Path, *_: object) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OutputError, match=r"file\.json' cannot be written: .*No space left"):
-        write_atomically(path, "second")
-    assert path.read_text() == "first"
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_latest_leads_to_the_newest_run(tmp_path: Path) -> None:

@@ -1,0 +1,22 @@
+"""Writing text files that are either complete or not there."""
+
+from pathlib import Path
+
+from eoseg.errors import OutputError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file under another name and rename it.
+
+    Raises:
+        OutputError: The file cannot be written; an older one of that name is as it was.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"'{path}' cannot be written: {error.strerror or error}. Check the folder and the free space."
+        ) from error
