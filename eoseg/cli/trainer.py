@@ -15,7 +15,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from eoseg import __version__
 from eoseg.datasets.datamodule import SceneData
 from eoseg.errors import ConfigError, EosegError
-from eoseg.models.checkpoint import export_checkpoint
+from eoseg.models.checkpoint import export_checkpoint, load_network
+from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
 from eoseg.tasks.task import MONITOR, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
@@ -23,6 +24,9 @@ from eoseg.tracking.loggers import finish_wandb, make_loggers
 from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
 
 logger = logging.getLogger(__name__)
+
+_COMPARED_CHIPS = 8
+"""About as many validation chips are classified again in place."""
 
 # A schema is never written in a configuration: the data give it.
 jsonargparse.set_parsing_settings(subclasses_enabled=[Schema])
@@ -174,9 +178,32 @@ class EosegCLI(LightningCLI):
             return
         model = export_checkpoint(Path(best.best_model_path), self.run_folder / "model.ckpt")
         print(f"\nBest checkpoint ({MONITOR} {best.best_model_score:.3f}): {model}")
+        self._compare_with_map(model)
         print(f"Everything of this run: {self.run_folder}")
         print(f"Next: eoseg test {self.run_folder}")
         print(f"      eoseg predict {model} SCENE.tif --out map.tif")
+
+    def _compare_with_map(self, model: Path) -> None:
+        """Say whether the figures on chips hold for a map."""
+        data = cast(SceneData, self.datamodule)
+        chips = data.chips("val") if data.split.of("val") else []
+        network, _ = load_network(model)
+        found = measure_surroundings(network, data.reader, chips[:: max(1, len(chips) // _COMPARED_CHIPS)])
+        if found is None:
+            return
+        alone, in_place = f"{found.accuracy_alone:.3f}", f"{found.accuracy_in_place:.3f}"
+        print(
+            f"On {found.pixels:,} labelled pixels of validation chips, overall accuracy {alone} as chips, "
+            f"{in_place} with what lies around them, as in a map."
+        )
+        if found.is_notable:
+            logger.warning(
+                "A map will be worse than the figures on chips: the network looks %d px around a pixel, a "
+                "chip shows %d px. Use larger chips, or a network that looks less far (such as a U-Net with "
+                "network_args: {depth: 3}).",
+                found.halo,
+                data.chip_size,
+            )
 
     def _own_callbacks(self, options: RunConfig) -> list[Callback]:
         mine: list[Callback] = [_Progress(leave=True), ConfusionPanel(self.run_folder)]
