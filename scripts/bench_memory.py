@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs=2, default=[2048, 8192], metavar="PX", help="of the scenes"
     )
-    parser.add_argument("--tile", type=int, default=512, metavar="PX", help="side of a tile")
+    parser.add_argument("--tile", default="auto", metavar="PX", help="side of a tile (default: as predict)")
     parser.add_argument("--folder", type=Path, help="where to keep the files (default: a temporary folder)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures as JSON too")
     parser.add_argument("--map", nargs=3, help=argparse.SUPPRESS)  # checkpoint, scene, tile: in the child

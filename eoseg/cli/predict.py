@@ -107,9 +107,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     work.add_argument(
         "--memory",
         type=_count,
-        default=2048,
         metavar="MB",
-        help="memory for the activations of a pass with '--tile auto' (default: 2048)",
+        help="memory for the activations of a pass with '--tile auto' (default: 2048, and tiles that read at "
+        "most 2048 x 2048 px)",
     )
     work.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"

@@ -21,8 +21,9 @@ class PredictOptions:
     """Tiles per pass."""
     device: str = "auto"
     """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
-    memory_mb: int = 2048
-    """Memory that the activations of one pass may take with "auto" tiles, in MB."""
+    memory_mb: int | None = None
+    """Memory that the activations of one pass may take with "auto" tiles, in MB. By default 2048, for
+    reads of at most 2048 x 2048 px, so that memory is the same for small scenes and huge ones."""
     probabilities: bool = False
     """Write the probability of each class to a second file too."""
     overwrite: bool = False
@@ -40,7 +41,7 @@ class PredictOptions:
                 raise ConfigError(f"The {name} is 'auto' or {least} or more pixels; found {value}.")
         if self.batch_size < 1:
             raise ConfigError(f"The batch size is 1 or more; found {self.batch_size}.")
-        if self.memory_mb < 64:
+        if self.memory_mb is not None and self.memory_mb < 64:
             raise ConfigError(f"Activations need at least 64 MB; found {self.memory_mb}.")
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")

@@ -12,6 +12,8 @@ GLOBAL_HALO = 128
 """Halo in pixels (rounded up to the output stride) where the network has global context: no halo is
 exact then, and beyond this one seams change little."""
 
+DEFAULT_MEMORY_MB = 2048
+_DEFAULT_READ = 2048
 _GLOBAL_READ = 1024  # such a network is not shown much more context than it was trained with
 _LEAST_CORE = 256
 _BLOCK = 16  # blocks of a TIFF have sizes that are multiples of this
@@ -46,7 +48,10 @@ def choose_layout(
     halo = wanted if options.halo == "auto" else options.halo
     core = options.tile
     if core == "auto":
-        limit = math.isqrt(int(options.memory_mb * 2**20 / pixel_bytes / options.batch_size))
+        memory = DEFAULT_MEMORY_MB if options.memory_mb is None else options.memory_mb
+        limit = math.isqrt(int(memory * 2**20 / pixel_bytes / options.batch_size))
+        if options.memory_mb is None:
+            limit = min(limit, _DEFAULT_READ)
         if not context.exact:
             limit = min(limit, max(_GLOBAL_READ, chip_size))
         core = _auto_core(grid, stride, halo, limit)

@@ -42,10 +42,22 @@ def test_an_auto_tile_stays_within_the_memory() -> None:
     assert chosen.exact
 
 
-@pytest.mark.parametrize("memory", [512, 1024, 2048])
-def test_a_small_scene_takes_about_as_much_memory_as_a_huge_one(memory: int) -> None:
-    small, huge = (largest_read(layout(size, size, memory_mb=memory)) for size in (2048, 20_000))
+@pytest.mark.parametrize(
+    ("memory", "pixel_bytes"), [(256, 100), (512, 400), (1024, 400), (None, 400), (None, 50)]
+)
+def test_a_small_scene_takes_about_as_much_memory_as_a_huge_one(
+    memory: int | None, pixel_bytes: float
+) -> None:
+    small, huge = (
+        largest_read(layout(size, size, memory_mb=memory, pixel_bytes=pixel_bytes)) for size in (2048, 20_000)
+    )
     assert 0.85 * huge < small <= huge
+
+
+def test_more_memory_than_the_default_makes_larger_tiles() -> None:
+    default, more = layout(20_000, 20_000), layout(20_000, 20_000, memory_mb=8192)
+    assert largest_read(default) == 2048**2
+    assert more.plan.core > default.plan.core
 
 
 def test_tiles_at_the_border_may_be_larger_because_they_have_one_halo() -> None:
