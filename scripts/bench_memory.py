@@ -2,7 +2,7 @@
 """Measure whether the memory of `eoseg predict` grows with the scene.
 
 Two synthetic scenes, 2048 x 2048 and 8192 x 8192 px, are mapped in fresh processes by the same small
-network with the same tiles. The peak of the resident memory of both is compared; the larger may take at
+network with default tiles. The peak of the resident memory of both is compared; the larger may take at
 most 1.10 times as much. Run it as `.venv/bin/python scripts/bench_memory.py`; it takes a few minutes.
 """
 

@@ -108,8 +108,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--memory",
         type=_count,
         metavar="MB",
-        help="memory for the activations of a pass with '--tile auto' (default: 2048, and tiles that read at "
-        "most 2048 x 2048 px)",
+        help="memory for the activations of a pass with '--tile auto' (default: 2048, and tiles that read "
+        "768 px a side, or up to 2048 px where the halo is large)",
     )
     work.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"

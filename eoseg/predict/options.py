@@ -22,8 +22,8 @@ class PredictOptions:
     device: str = "auto"
     """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
     memory_mb: int | None = None
-    """Memory that the activations of one pass may take with "auto" tiles, in MB. By default 2048, for
-    reads of at most 2048 x 2048 px, so that memory is the same for small scenes and huge ones."""
+    """Memory that the activations of one pass may take with "auto" tiles, in MB. By default 2048,
+    and tiles that read 768 px a side, or up to 2048 px where the halo is large."""
     probabilities: bool = False
     """Write the probability of each class to a second file too."""
     overwrite: bool = False

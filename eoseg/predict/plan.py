@@ -13,7 +13,9 @@ GLOBAL_HALO = 128
 exact then, and beyond this one seams change little."""
 
 DEFAULT_MEMORY_MB = 2048
-_DEFAULT_READ = 2048
+# Without a given memory, tiles read 768 px a side: enough for memory not to show how large a scene is.
+# They read up to 2048 px where the halo is so large that smaller tiles would be mostly halo.
+_USUAL_READ, _LARGEST_READ = 768, 2048
 _GLOBAL_READ = 1024  # such a network is not shown much more context than it was trained with
 _LEAST_CORE = 256
 _BLOCK = 16  # blocks of a TIFF have sizes that are multiples of this
@@ -51,7 +53,7 @@ def choose_layout(
         memory = DEFAULT_MEMORY_MB if options.memory_mb is None else options.memory_mb
         limit = math.isqrt(int(memory * 2**20 / pixel_bytes / options.batch_size))
         if options.memory_mb is None:
-            limit = min(limit, _DEFAULT_READ)
+            limit = min(limit, _LARGEST_READ, max(_USUAL_READ, 8 * halo))
         if not context.exact:
             limit = min(limit, max(_GLOBAL_READ, chip_size))
         core = _auto_core(grid, stride, halo, limit)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from eoseg.geo.scene import Scene
 from eoseg.geo.tiles import Tile
 
-READ_AHEAD = 2
+READ_AHEAD = 1
 """Tiles that wait for the network at most; with the one being read, these bound the memory."""
 
 _POLL_S = 0.1

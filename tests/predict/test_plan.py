@@ -43,7 +43,7 @@ def test_an_auto_tile_stays_within_the_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "pixel_bytes"), [(256, 100), (512, 400), (1024, 400), (None, 400), (None, 50)]
+    ("memory", "pixel_bytes"), [(256, 100), (512, 400), (1024, 400), (None, 400), (None, 100)]
 )
 def test_a_small_scene_takes_about_as_much_memory_as_a_huge_one(
     memory: int | None, pixel_bytes: float
@@ -52,6 +52,11 @@ def test_a_small_scene_takes_about_as_much_memory_as_a_huge_one(
         largest_read(layout(size, size, memory_mb=memory, pixel_bytes=pixel_bytes)) for size in (2048, 20_000)
     )
     assert 0.85 * huge < small <= huge
+
+
+@pytest.mark.parametrize(("halo", "side"), [(32, 768), (128, 1024), (192, 1536), (288, 2048), (544, 2048)])
+def test_a_default_tile_is_larger_where_the_halo_is(halo: int, side: int) -> None:
+    assert largest_read(layout(20_000, 20_000, Context(32, halo, True, ""), pixel_bytes=100)) == side**2
 
 
 def test_more_memory_than_the_default_makes_larger_tiles() -> None:
