@@ -265,4 +265,5 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*tensorboardX.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
     warnings.filterwarnings("ignore", ".*dirpath has changed.*")  # a resumed run has its own folder
-    logging.getLogger("lightning.pytorch").propagate = False  # it has a handler of its own
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).propagate = False  # they have handlers of their own

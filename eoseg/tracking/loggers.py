@@ -61,6 +61,7 @@ def make_loggers(
     # Tables and artifacts are staged where W&B keeps its data, which is the home folder unless told
     # otherwise: not writable on some clusters, and not found again from the login node.
     os.environ.setdefault("WANDB_DATA_DIR", str((run_folder / "wandb").resolve()))
+    os.environ.setdefault("WANDB_QUIET", "true")  # the figures stand in metrics.csv, and above, already
     mode = None if process_rank() > 0 else _mode(run_folder)
     loggers.append(WandbRun(run_folder, project=project, name=name, group=group, tags=tuple(tags), mode=mode))
     return loggers
