@@ -128,23 +128,22 @@ class EosegCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed")
 
     def before_instantiate_classes(self) -> None:
-        """Make the run folder."""
+        """Refuse what would be ignored."""
         chosen = self.config[self.subcommand]
         if chosen.get("weights_only") is False:
             raise ConfigError("weights_only is always true: no code from a checkpoint is run. Leave it out.")
         chosen["weights_only"] = True
-        options = chosen.run
-        name = options.name or self._config_name()
-        if self.subcommand != "fit":
-            name = f"{name}-{self.subcommand}"
-        self.run_folder = create_run_folder(Path(options.folder), name)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add loggers, callbacks and the run folder to what the configuration says."""
         options: RunConfig = self._get(self.config_init, "run")
         chosen = self._get(self.config_init, "trainer", default={})
         data = cast(SceneData, self.datamodule)
-        data.run_folder = self.run_folder
+        self._look_at(data)
+        name = options.name or self._config_name()
+        if self.subcommand != "fit":
+            name = f"{name}-{self.subcommand}"
+        self.run_folder = data.run_folder = create_run_folder(Path(options.folder), name)
         kwargs["default_root_dir"] = str(self.run_folder)
         if chosen.get("logger") in (None, True):
             kwargs["logger"] = make_loggers(
@@ -159,6 +158,17 @@ class EosegCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         self._record(trainer)
         return trainer
+
+    def _look_at(self, data: SceneData) -> None:
+        """Find what is wrong with the data before a run folder is made."""
+        split = data.split
+        if self.subcommand == "fit":
+            _ = data.statistics  # kept by the datamodule
+            if not split.of("val"):
+                raise ConfigError(
+                    "Training needs a validation split, which chooses the checkpoint, and finds none. Set "
+                    "split.val to a share above 0, or to the scenes to validate on."
+                )
 
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""

@@ -35,11 +35,13 @@ def _without_wandb(monkeypatch: pytest.MonkeyPatch) -> object:
         ("--data.init_args.scenes.images=nothing/*.tif", "nothing/"),
         ("--data.init_args.scenes.bands=[red,swir]", "swir"),
         ("--model.init_args.loss=dise", "Did you mean 'dice'"),
+        ("--data.init_args.split.val=0", "needs a validation split"),
+        ("--data.init_args.scenes.classes=[soil,grass]", "value 2"),
         ("--data.init_args.chip_size=many", "chip_size"),
         ("--weights_only=false", "weights_only is always true"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_no_checkpoint(
+def test_bad_input_is_one_line_and_leaves_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], override: str, message: str
 ) -> None:
     config = write_config(tmp_path)
@@ -49,7 +51,7 @@ def test_bad_input_is_one_line_and_leaves_no_checkpoint(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
-    assert not list(tmp_path.glob("runs/**/*.ckpt"))
+    assert not (tmp_path / "runs").exists()
 
 
 def run(folder: Path, *options: str) -> Path:
