@@ -30,6 +30,11 @@ class Layout:
     reason: str
 
 
+def default_halo(context: Context) -> int:
+    """Pixels of context that matter, or a moderate number where every pixel of the scene does."""
+    return context.halo if context.halo is not None else round_up(GLOBAL_HALO, context.output_stride)
+
+
 def choose_layout(
     grid: Grid, context: Context, options: PredictOptions, *, pixel_bytes: float, chip_size: int
 ) -> Layout:
@@ -46,8 +51,7 @@ def choose_layout(
         ConfigError: Tile or halo is no multiple of the output stride.
     """
     stride = context.output_stride
-    wanted = context.halo if context.halo is not None else round_up(GLOBAL_HALO, stride)
-    halo = wanted if options.halo == "auto" else options.halo
+    halo = default_halo(context) if options.halo == "auto" else options.halo
     core = options.tile
     if core == "auto":
         memory = DEFAULT_MEMORY_MB if options.memory_mb is None else options.memory_mb

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from eoseg.datasets.chips import Chip, ChipDataset
 from eoseg.datasets.reader import SceneReader
-from eoseg.geo.tiles import round_up
 from eoseg.models.network import Network
-from eoseg.predict.plan import GLOBAL_HALO
+from eoseg.predict.plan import default_halo
 from eoseg.predict.receptive import find_context
 from eoseg.recipe import IGNORE
 
@@ -67,7 +66,7 @@ def measure_surroundings(network: Network, reader: SceneReader, chips: Sequence[
     context = find_context(
         network.body, channels=len(reader.index.schema.bands), stride=network.output_stride
     )
-    halo = context.halo if context.halo is not None else round_up(GLOBAL_HALO, network.output_stride)
+    halo = default_halo(context)
     dataset = ChipDataset(reader)
     pixels = alone = in_place = 0
     for chip in chips:

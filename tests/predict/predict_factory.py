@@ -125,15 +125,20 @@ class NotANumber(nn.Module):
         return image.new_full((len(image), 4, *image.shape[2:]), torch.nan)
 
 
-def whole_image(network: Network, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
-    """Classes of a whole image `(C, H, W)` in one pass, filled up to the stride with invalid pixels."""
-    known = np.ones(image.shape[1:], bool) if valid is None else valid
-    below, right = (-size % network.output_stride for size in known.shape)
+def whole_logits(network: Network, image: np.ndarray, valid: np.ndarray) -> torch.Tensor:
+    """Logits `(K, H, W)` of a whole image in one pass, filled up to the stride with invalid pixels."""
+    below, right = (-size % network.output_stride for size in valid.shape)
     padded = np.pad(image.astype(np.float32), ((0, 0), (0, below), (0, right)))
-    inside = np.pad(known, ((0, below), (0, right)))
+    inside = np.pad(valid, ((0, below), (0, right)))
     with torch.inference_mode():
         logits = network(torch.from_numpy(padded)[None], torch.from_numpy(inside)[None])[0]
-    classes = logits[:, : known.shape[0], : known.shape[1]].argmax(dim=0).numpy()
+    return logits[:, : valid.shape[0], : valid.shape[1]]
+
+
+def whole_image(network: Network, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Classes of a whole image `(C, H, W)` in one pass."""
+    known = np.ones(image.shape[1:], bool) if valid is None else valid
+    classes = whole_logits(network, image, known).argmax(dim=0).numpy()
     return np.where(known, classes, IGNORE).astype(np.uint8)
 
 
