@@ -1,9 +1,10 @@
 #!/usr/bin/env python
 """Measure whether the memory of `eoseg predict` grows with the scene.
 
-Two synthetic scenes, 2048 x 2048 and 8192 x 8192 px, are mapped in fresh processes by the same small
-network with default tiles. The peak of the resident memory of both is compared; the larger may take at
-most 1.10 times as much. Run it as `.venv/bin/python scripts/bench_memory.py`; it takes a few minutes.
+Two synthetic scenes, 2048 x 2048 and 8192 x 8192 px, are mapped in fresh processes with default tiles, by a
+U-Net of three levels and by one of full depth (which looks much further, and so has larger tiles). The peak
+of the resident memory of both scenes is compared; the larger may take at most 1.10 times as much. Run it as
+`.venv/bin/python scripts/bench_memory.py`; it takes some ten minutes.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 LIMIT = 1.10
 BANDS = ("B02", "B03", "B04", "B08")
 CLASSES = ("water", "wood", "field", "town")
-NETWORK = {"arch": "unet", "encoder": "resnet18", "args": {"depth": 3, "channels": 8}}
+DEPTHS = (3, 5)
 
 
 def main() -> None:
@@ -38,23 +39,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoint = write_checkpoint(folder / "model.ckpt")
-        runs = []
-        for size in options.sizes:
-            scene = write_scene(folder / f"scene_{size}.tif", size)
-            command = [sys.executable, __file__, "--map", str(checkpoint), str(scene), str(options.tile)]
-            result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            run = {"size_px": size, **json.loads(result.stdout.splitlines()[-1])}
-            runs.append(run)
-            print(f"{size} x {size} px: peak {run['peak_mb']:.0f} MB, {run['mp_per_s']:.2f} MP/s")
-    ratio = runs[1]["peak_mb"] / runs[0]["peak_mb"]
-    figures = {"tile_px": options.tile, "runs": runs, "ratio": round(ratio, 4), "limit": LIMIT}
-    print(json.dumps(figures, indent=2))
+        scenes = [write_scene(folder / f"scene_{size}.tif", size) for size in options.sizes]
+        figures = [compare(folder, scenes, depth, options.tile) for depth in DEPTHS]
     if options.out is not None:
         options.out.write_text(json.dumps(figures, indent=2) + "\n")
-    verdict = "holds" if ratio <= LIMIT else "is broken"
-    print(f"ratio {ratio:.3f}: the limit of {LIMIT:.2f} {verdict}")
-    sys.exit(0 if ratio <= LIMIT else 1)
+    worst = max(entry["ratio"] for entry in figures)
+    print(f"largest ratio {worst:.3f}: the limit of {LIMIT:.2f} {'holds' if worst <= LIMIT else 'is broken'}")
+    sys.exit(0 if worst <= LIMIT else 1)
+
+
+def compare(folder: Path, scenes: list[Path], depth: int, tile: str) -> dict:
+    """Map the smaller and the larger scene with a U-Net, and compare the peaks of memory."""
+    checkpoint = write_checkpoint(folder / f"depth_{depth}.ckpt", depth)
+    runs = []
+    for scene in scenes:
+        command = [sys.executable, __file__, "--map", str(checkpoint), str(scene), tile]
+        result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        run = {"scene": scene.name, **json.loads(result.stdout.splitlines()[-1])}
+        runs.append(run)
+        print(f"depth {depth}, {scene.name}: peak {run['peak_mb']:.0f} MB, {run['mp_per_s']:.2f} MP/s")
+    ratio = round(runs[1]["peak_mb"] / runs[0]["peak_mb"], 3)
+    print(f"depth {depth}: ratio {ratio:.3f}")
+    return {"depth": depth, "tile_px": tile, "runs": runs, "ratio": ratio, "limit": LIMIT}
 
 
 def map_one(checkpoint: str, scene: str, tile: str) -> None:
@@ -80,17 +86,16 @@ def map_one(checkpoint: str, scene: str, tile: str) -> None:
     )
 
 
-def write_checkpoint(path: Path) -> Path:
-    """A small U-Net with random weights."""
+def write_checkpoint(path: Path, depth: int) -> Path:
+    """A U-Net over ResNet-18 with random weights."""
     import torch
 
     from eoseg.models import build_network
     from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
 
     torch.manual_seed(0)
-    network = build_network(
-        NETWORK["arch"], bands=BANDS, num_classes=4, encoder=NETWORK["encoder"], args=NETWORK["args"]
-    )
+    described = {"arch": "unet", "encoder": "resnet18", "args": {"depth": depth, "channels": 8}}
+    network = build_network("unet", bands=BANDS, num_classes=4, encoder="resnet18", args=described["args"])
     recipe = Recipe(
         task="SegmentationTask",
         schema=Schema(BANDS, parse_classes(CLASSES)),
@@ -101,7 +106,7 @@ def write_checkpoint(path: Path) -> Path:
             valid_pixels=1,
             class_pixels=(1, 1, 1, 1),
         ),
-        network=NETWORK,
+        network=described,
         chip_size=256,
         output_stride=network.output_stride,
     )

@@ -107,19 +107,18 @@ class Scene:
         inside = window.intersection(self.grid.window)
         if inside is None:
             return image, valid
-        values, known = self._read_inside(inside)
         rows, cols = inside.slices_in(window)
-        image[:, rows, cols] = values
-        valid[rows, cols] = known
+        self._read_into(inside, image[:, rows, cols], valid[rows, cols])
         return image, valid
 
-    def _read_inside(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _read_into(self, window: Window, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Fill views of `image` and `valid`; the window lies inside the scene."""
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
             raw = self._dataset.read(self._numbers, window=area)  # (C, h, w)
-            valid = np.ones(raw.shape[1:], np.bool_)
+            valid[:] = True
             if self._has_mask:
-                valid = (self._dataset.read_masks(self._numbers, window=area) > 0).all(axis=0)
+                valid[:] = (self._dataset.read_masks(self._numbers, window=area) > 0).all(axis=0)
         except (RasterioError, ValueError) as error:
             raise DataError(
                 f"'{self.path}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
@@ -129,13 +128,15 @@ class Scene:
             if nodata is not None and _holds(band.dtype, nodata):
                 # The value may have passed through text or float64: compare in the file's own type.
                 valid &= band != np.asarray(nodata).astype(band.dtype)
-        image = raw.astype(np.float32)
+        image[:] = raw
         if self._is_scaled:
-            image = image * self._scales + self._offsets
+            image *= self._scales
+            image += self._offsets
         if raw.dtype.kind == "f":
-            valid &= np.isfinite(image).all(axis=0)
-        image[:, ~valid] = 0
-        return image, valid
+            for band in image:
+                valid &= np.isfinite(band)
+        if not valid.all():
+            image[:, ~valid] = 0
 
     def close(self) -> None:
         """Close the file."""

@@ -2,11 +2,11 @@
 
 A tile has a `core`, the pixels that it writes, and a `read`, the pixels that it is computed from. The
 cores cut the scene into squares on a lattice that starts at row 0, column 0, so each pixel is written
-exactly once. A read is the core and a halo around it, but it never reaches beyond the scene's extent
-(filled up, below and to the right, to a multiple of the network's output stride). At the border of the
-scene the network thus pads as it would in one pass over the whole scene; anywhere else the halo keeps
-that padding away from the core. The last tile of a row is never shifted back to fit: that would take it
-off the network's stride.
+exactly once. A read is the core and a halo around it, and all reads have one size, so that memory and
+batches do. Where a read would reach beyond the scene's extent (filled up, below and to the right, to a
+multiple of the network's output stride) it is moved inwards, along the lattice of the stride, and the core
+has more context on the other side. At the border of the scene the network thus pads as it would in one
+pass over the whole scene; anywhere else the halo keeps that padding away from the core.
 """
 
 import math
@@ -76,9 +76,16 @@ class TilePlan:
         return Window(0, 0, round_up(self.height, self.stride), round_up(self.width, self.stride))
 
     @property
+    def read_size(self) -> tuple[int, int]:
+        """Height and width of every read in pixels."""
+        wanted, extent = self.core + 2 * self.halo, self.extent
+        return min(wanted, extent.height), min(wanted, extent.width)
+
+    @property
     def read_pixels(self) -> int:
         """Pixels that pass through the network, each as often as it does."""
-        return sum(tile.read.height * tile.read.width for tile in self)
+        height, width = self.read_size
+        return len(self) * height * width
 
     def __len__(self) -> int:
         return self.rows * self.columns
@@ -115,9 +122,16 @@ class TilePlan:
                 f"A core begins inside the scene at a multiple of {self.stride} px; found row {row}, "
                 f"column {col} in {self.width} x {self.height} px."
             )
-        read = square.grow(self.halo).intersection(self.extent)
-        assert read is not None  # it holds the core
-        return Tile(core, read)
+        return Tile(core, self._read(square))
+
+    def _read(self, square: Window) -> Window:
+        """The square and its halo, moved into the extent where it reaches beyond it."""
+        extent = self.extent
+        height, width = self.read_size
+        top, left = square.row - self.halo, square.col - self.halo
+        row = max(0, min(top, extent.height - height))
+        col = max(0, min(left, extent.width - width))
+        return Window(row, col, height, width)
 
 
 def plan_tiles(height: int, width: int, *, core: int, halo: int, stride: int) -> TilePlan:

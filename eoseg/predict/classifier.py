@@ -66,8 +66,8 @@ class Classifier:
 
     @torch.inference_mode()
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
-        image = torch.from_numpy(np.stack([tile.image for tile in tiles])).to(self._device)
-        valid = torch.from_numpy(np.stack([tile.valid for tile in tiles])).to(self._device)
+        image = torch.from_numpy(_stack([tile.image for tile in tiles])).to(self._device)
+        valid = torch.from_numpy(_stack([tile.valid for tile in tiles])).to(self._device)
         logits = self._network(image.contiguous(memory_format=torch.channels_last), valid)
         self.passes += 1
         if logits.shape[1] != self._num_classes or logits.shape[2:] != image.shape[2:]:
@@ -117,3 +117,8 @@ def pick_device(name: str) -> torch.device:
     if device.type == "meta":
         raise ConfigError("The device 'meta' computes nothing. Use --device auto, cpu, cuda or cuda:N.")
     return device
+
+
+def _stack[T: np.generic](arrays: Sequence[NDArray[T]]) -> NDArray[T]:
+    """Stack arrays; one alone is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

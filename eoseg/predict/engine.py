@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import batched
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,7 @@ class _Run:
         plan = self.layout.plan
         wanted = set() if self.layout.exact else sample_indices(plan)
         with read_tiles(self.scene, plan) as tiles:
-            for batch in _batches(self._with_values(tiles), batch_size):
+            for batch in batched(self._with_values(tiles), batch_size):
                 for result in self.classifier.classify(batch):
                     self.writers.write(result)
                     if result.source.index in wanted:
@@ -217,18 +218,6 @@ class _Run:
         self.done_pixels += core.height * core.width
         if self.progress is not None:
             self.progress(Progress(self.done_pixels, grid.height * grid.width))
-
-
-def _batches(tiles: Iterable[TileImage], size: int) -> Iterator[list[TileImage]]:
-    """Group consecutive tiles whose reads have one size."""
-    group: list[TileImage] = []
-    for tile in tiles:
-        if group and (len(group) == size or tile.image.shape != group[0].image.shape):
-            yield group
-            group = []
-        group.append(tile)
-    if group:
-        yield group
 
 
 def _layout(network: Network, recipe: Recipe, scene: Scene, options: PredictOptions) -> Layout:

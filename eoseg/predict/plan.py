@@ -13,9 +13,10 @@ GLOBAL_HALO = 128
 exact then, and beyond this one seams change little."""
 
 DEFAULT_MEMORY_MB = 2048
-# Without a given memory, tiles read 768 px a side: enough for memory not to show how large a scene is.
-# They read up to 2048 px where the halo is so large that smaller tiles would be mostly halo.
-_USUAL_READ, _LARGEST_READ = 768, 2048
+# Without a given memory, tiles read some 900 px a side: enough for memory not to show how large a scene
+# is. They read more where the halo is so large that smaller tiles would be mostly halo.
+_USUAL_READ, _LARGEST_READ = 1024, 2048
+_SHARE_OF_ONE = 0.75  # of several tiles: the next waits meanwhile, and the heap has gaps
 _GLOBAL_READ = 1024  # such a network is not shown much more context than it was trained with
 _LEAST_CORE = 256
 _BLOCK = 16  # blocks of a TIFF have sizes that are multiples of this
@@ -67,34 +68,32 @@ def choose_layout(
 
 
 def _auto_core(grid: Grid, stride: int, halo: int, limit: int) -> int:
-    """The largest core whose reads stay within an area of `limit` x `limit` pixels.
+    """The core with the least to compute, of those whose reads stay within `limit` x `limit` pixels.
 
     The limit is rounded down to 2^k or 3 * 2^k, so that a scene of a common size that just fits takes as
-    much memory as a tile of a huge one.
+    much memory as the tiles of a huge one.
     """
     power = 1 << (limit.bit_length() - 1)
     limit = power + power // 2 if limit >= power + power // 2 else power
     height, width = round_up(grid.height, stride), round_up(grid.width, stride)
     if height * width <= limit**2:
         return max(height, width)  # one tile, which needs no halo
+
+    def read_pixels(core: int) -> int:
+        return min(height, core + 2 * halo) * min(width, core + 2 * halo)
+
     unit = math.lcm(stride, _BLOCK)
     least = round_up(_LEAST_CORE, unit)
-    for core in range(limit // unit * unit, least, -unit):
-        if _largest_read(height, core, halo) * _largest_read(width, core, halo) <= limit**2:
-            return core
-    return least
-
-
-def _largest_read(size: int, core: int, halo: int) -> int:
-    """Pixels along one side that the largest tile reads: tiles at the border have one halo only."""
-    last = (size - 1) // core
-    reads = ((max(0, n * core - halo), min(size, (n + 1) * core + halo)) for n in {0, min(1, last), last})
-    return max(stop - start for start, stop in reads)
+    fitting = [c for c in range(least, limit, unit) if read_pixels(c) <= _SHARE_OF_ONE * limit**2]
+    if not fitting:
+        return least
+    # Half of the largest may cut the scene with less left over; smaller ones would cost passes.
+    candidates = [core for core in reversed(fitting) if core >= fitting[-1] // 2]
+    return min(candidates, key=lambda core: -(-height // core) * -(-width // core) * read_pixels(core))
 
 
 def _judge(plan: TilePlan, context: Context) -> tuple[bool, str]:
-    first, last = plan.tile(0), plan.tile(len(plan) - 1)
-    if first.read == last.read == plan.extent:
+    if plan.read_size == (plan.extent.height, plan.extent.width):
         return True, "each tile is computed from the whole scene"
     if context.halo is None:
         return False, context.reason

@@ -1,8 +1,8 @@
 """Reading ahead: the next tiles are read while the network works on the present ones."""
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,9 +13,7 @@ from eoseg.geo.scene import Scene
 from eoseg.geo.tiles import Tile
 
 READ_AHEAD = 1
-"""Tiles that wait for the network at most; with the one being read, these bound the memory."""
-
-_POLL_S = 0.1
+"""Tiles that are read, or wait, while the network works on another; they bound the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +52,18 @@ def read_tiles(scene: Scene, tiles: Iterable[Tile]) -> Iterator[Iterator[TileIma
     Raises:
         DataError: A tile cannot be read; raised where the tile would have come.
     """
-    ready: queue.Queue[TileImage | BaseException | None] = queue.Queue(READ_AHEAD)
-    stopped = threading.Event()
-
-    def put(item: TileImage | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="eoseg-reader") as pool:
         try:
-            for index, tile in enumerate(tiles):
-                if not put(read_tile(scene, tile, index)):
-                    return
-            put(None)
-        except BaseException as error:  # raised again in the thread that takes from the queue
-            put(error)
-
-    thread = threading.Thread(target=work, name="eoseg-reader", daemon=True)
-    thread.start()
-    try:
-        yield _taken(ready)
-    finally:
-        stopped.set()
-        thread.join()
+            yield _ahead(pool, scene, tiles)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _taken(ready: queue.Queue[TileImage | BaseException | None]) -> Iterator[TileImage]:
-    while (item := ready.get()) is not None:
-        if isinstance(item, BaseException):
-            raise item
-        yield item
+def _ahead(pool: Executor, scene: Scene, tiles: Iterable[Tile]) -> Iterator[TileImage]:
+    waiting: deque[Future[TileImage]] = deque()
+    for index, tile in enumerate(tiles):
+        waiting.append(pool.submit(read_tile, scene, tile, index))
+        if len(waiting) > READ_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -10,14 +10,15 @@ from eoseg.predict.options import Disagreement
 from eoseg.predict.reader import read_tile
 from eoseg.recipe import IGNORE
 
-SAMPLE_TILES = 4
-"""How many tiles are compared at most."""
+_LATIN_COLUMNS = (1, 3, 0, 2)  # of four tiles, one in each quarter of the rows and of the columns
 
 
 def sample_indices(plan: TilePlan) -> set[int]:
-    """Which tiles to remember for the comparison: evenly spread."""
-    places = np.linspace(0, len(plan) - 1, SAMPLE_TILES + 2)[1:-1]
-    return {round(float(place)) for place in places}
+    """Which tiles to remember for the comparison: spread over rows and columns, as on a Latin square."""
+    count = len(_LATIN_COLUMNS)
+    rows = [(2 * place + 1) * plan.rows // (2 * count) for place in range(count)]
+    columns = [(2 * place + 1) * plan.columns // (2 * count) for place in _LATIN_COLUMNS]
+    return {row * plan.columns + column for row, column in zip(rows, columns, strict=True)}
 
 
 def measure_disagreement(
@@ -40,13 +41,14 @@ def measure_disagreement(
     half = plan.core // 2 // plan.stride * plan.stride
     pixels = differing = 0
     for index, classes in remembered.items():
-        core = plan.tile(index).core
+        tile = plan.tile(index)
+        core = tile.core
         down, right = half * (half < core.height), half * (half < core.width)
         if not (down or right):
             continue
         shifted = plan.tile_at(core.row + down, core.col + right)
         overlap = shifted.core.intersection(core)
-        if overlap is None:
+        if overlap is None or shifted.read == tile.read:  # at the scene's border both may see the same
             continue
         (again,) = classifier.classify([read_tile(scene, shifted)])
         first = classes[overlap.slices_in(core)]

@@ -32,14 +32,20 @@ def test_a_scene_that_fits_is_exact_even_with_global_context() -> None:
 
 
 def largest_read(chosen: Layout) -> int:
-    return max(tile.read.height * tile.read.width for tile in chosen.plan)
+    height, width = chosen.plan.read_size
+    return height * width
 
 
-def test_an_auto_tile_stays_within_the_memory() -> None:
+def test_an_auto_tile_stays_within_the_memory_and_leaves_room_for_the_next() -> None:
     chosen = layout(20_000, 20_000, memory_mb=1024)
-    assert largest_read(chosen) == 1536**2 <= 1024 * 2**20 / 400 < 2048**2
-    assert chosen.plan.core == 1536 - 2 * 288
+    assert 0.5 * 1536**2 < largest_read(chosen) < 0.75 * 1536**2
+    assert 1536**2 <= 1024 * 2**20 / 400 < 2048**2
     assert chosen.exact
+
+
+def test_an_auto_tile_leaves_little_over_at_the_scene_s_edge() -> None:
+    chosen = layout(4096, 4096)  # 1184 px would fit the memory, and take 4 x 4 tiles as well
+    assert chosen.plan.core == 1024
 
 
 @pytest.mark.parametrize(
@@ -51,22 +57,22 @@ def test_a_small_scene_takes_about_as_much_memory_as_a_huge_one(
     small, huge = (
         largest_read(layout(size, size, memory_mb=memory, pixel_bytes=pixel_bytes)) for size in (2048, 20_000)
     )
-    assert 0.85 * huge < small <= huge
+    assert 0.75 * huge < small < 1.4 * huge
 
 
-@pytest.mark.parametrize(("halo", "side"), [(32, 768), (128, 1024), (192, 1536), (288, 2048), (544, 2048)])
+@pytest.mark.parametrize(("halo", "side"), [(32, 1024), (128, 1024), (192, 1536), (288, 2048), (544, 2048)])
 def test_a_default_tile_is_larger_where_the_halo_is(halo: int, side: int) -> None:
-    assert largest_read(layout(20_000, 20_000, Context(32, halo, True, ""), pixel_bytes=100)) == side**2
+    read = largest_read(layout(20_000, 20_000, Context(32, halo, True, ""), pixel_bytes=100))
+    assert 0.6 * side**2 < read < 0.75 * side**2
 
 
 def test_more_memory_than_the_default_makes_larger_tiles() -> None:
     default, more = layout(20_000, 20_000), layout(20_000, 20_000, memory_mb=8192)
-    assert largest_read(default) == 2048**2
     assert more.plan.core > default.plan.core
 
 
-def test_tiles_at_the_border_may_be_larger_because_they_have_one_halo() -> None:
-    assert layout(2048, 2048, memory_mb=1024).plan.core > layout(20_000, 20_000, memory_mb=1024).plan.core
+def test_a_narrow_scene_has_longer_tiles() -> None:
+    assert layout(640, 20_000, memory_mb=1024).plan.core > layout(20_000, 20_000, memory_mb=1024).plan.core
 
 
 @pytest.mark.parametrize("change", [{"memory_mb": 512}, {"batch_size": 4}, {"pixel_bytes": 1600.0}])
