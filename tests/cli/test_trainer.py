@@ -14,14 +14,14 @@ def test_everything_works_without_wandb_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.setattr("importlib.util.find_spec", _without_wandb(monkeypatch))
+    monkeypatch.setattr("importlib.util.find_spec", _without_wandb())
     config = write_config(tmp_path, max_epochs=1)
     main(["fit", f"--config={config}", f"--run.folder={tmp_path / 'runs'}"])
     assert (tmp_path / "runs" / "toy" / "latest" / "model.ckpt").is_file()
     assert "W&B is not installed" in caplog.text
 
 
-def _without_wandb(monkeypatch: pytest.MonkeyPatch) -> object:
+def _without_wandb() -> object:
     import importlib.util
 
     real = importlib.util.find_spec
