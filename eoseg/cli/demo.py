@@ -10,6 +10,8 @@ from eoseg.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "demo.yaml"
+TILE = 320
+"""Side of a tile in pixels. The unseen scene would fit one tile; the demo shows that several do as well."""
 
 
 def main(command: str, argv: list[str]) -> None:
@@ -36,7 +38,7 @@ def main(command: str, argv: list[str]) -> None:
 
     run = train("fit", fit)
     steps = [
-        ("predict", [str(run / "model.ckpt"), str(unseen), f"--out={run / 'map.tif'}"]),
+        ("predict", [str(run / "model.ckpt"), str(unseen), f"--out={run / 'map.tif'}", f"--tile={TILE}"]),
         ("evaluate", [str(run / "map.tif"), str(truth), f"--out={run / 'evaluation.json'}"]),
     ]
     from eoseg.cli import evaluate, predict

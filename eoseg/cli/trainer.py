@@ -16,6 +16,7 @@ from eoseg import __version__
 from eoseg.datasets.datamodule import SceneData
 from eoseg.errors import ConfigError, EosegError
 from eoseg.models.checkpoint import export_checkpoint, load_network
+from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
 from eoseg.tasks.task import MONITOR, Task
@@ -66,6 +67,7 @@ def run(command: str, arguments: list[str]) -> Path:
         The run folder.
     """
     _quiet()
+    keep_freed_memory()
     try:
         cli = _start(command, arguments)
     except (TypeError, ValueError) as error:

@@ -40,7 +40,7 @@ class Classifier:
             num_classes: K, as the recipe has it.
             probabilities: Whether to give probabilities beside classes.
         """
-        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
+        self._network = network.eval().to(device)
         self._device = device
         self._num_classes = num_classes
         self._probabilities = probabilities
@@ -68,7 +68,7 @@ class Classifier:
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
         image = torch.from_numpy(_stack([tile.image for tile in tiles])).to(self._device)
         valid = torch.from_numpy(_stack([tile.valid for tile in tiles])).to(self._device)
-        logits = self._network(image.contiguous(memory_format=torch.channels_last), valid)
+        logits = self._network(image, valid)
         self.passes += 1
         if logits.shape[1] != self._num_classes or logits.shape[2:] != image.shape[2:]:
             raise CheckpointError(
