@@ -65,8 +65,8 @@ class Network(nn.Module):
             CheckpointError: The normalisation was never set.
         """
         self.check_size(*image.shape[-2:])
-        image = image.contiguous(memory_format=torch.channels_last)
-        standardised = self.normalize(image, valid)  # (B, C, H, W)
+        standardised = self.normalize(image, valid)  # (B, C, H, W), or refused
+        standardised = standardised.contiguous(memory_format=torch.channels_last)
         try:
             return cast(Tensor, self.body(standardised))  # (B, K, H, W)
         except ValueError as error:

@@ -79,17 +79,18 @@ def _auto_core(grid: Grid, stride: int, halo: int, limit: int) -> int:
     if height * width <= limit**2:
         return max(height, width)  # one tile, which needs no halo
 
-    def read_pixels(core: int) -> int:
-        return min(height, core + 2 * halo) * min(width, core + 2 * halo)
-
     unit = math.lcm(stride, _BLOCK)
     least = round_up(_LEAST_CORE, unit)
-    fitting = [c for c in range(least, limit, unit) if read_pixels(c) <= _SHARE_OF_ONE * limit**2]
+    plans = [
+        plan_tiles(grid.height, grid.width, core=core, halo=halo, stride=stride)
+        for core in range(least, limit, unit)
+    ]
+    fitting = [plan for plan in plans if math.prod(plan.read_size) <= _SHARE_OF_ONE * limit**2]
     if not fitting:
         return least
     # Half of the largest may cut the scene with less left over; smaller ones would cost passes.
-    candidates = [core for core in reversed(fitting) if core >= fitting[-1] // 2]
-    return min(candidates, key=lambda core: -(-height // core) * -(-width // core) * read_pixels(core))
+    candidates = [plan for plan in reversed(fitting) if plan.core >= fitting[-1].core // 2]
+    return min(candidates, key=lambda plan: plan.read_pixels).core
 
 
 def _judge(plan: TilePlan, context: Context) -> tuple[bool, str]:

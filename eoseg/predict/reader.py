@@ -52,11 +52,11 @@ def read_tiles(scene: Scene, tiles: Iterable[Tile]) -> Iterator[Iterator[TileIma
     Raises:
         DataError: A tile cannot be read; raised where the tile would have come.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="eoseg-reader") as pool:
-        try:
-            yield _ahead(pool, scene, tiles)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="eoseg-reader")
+    try:
+        yield _ahead(pool, scene, tiles)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _ahead(pool: Executor, scene: Scene, tiles: Iterable[Tile]) -> Iterator[TileImage]:
