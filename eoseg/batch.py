@@ -21,8 +21,15 @@ class Batch(TypedDict):
     valid: Tensor
     """Bool `(B, H, W)`, or `(B, T, H, W)`. True where every band has a value inside the scene."""
     mask: NotRequired[Tensor]
-    """Int64 `(B, H, W)`: class per pixel in 0..K-1, or `IGNORE`, which every invalid pixel has."""
+    """Int64 `(B, H, W)`: class per pixel in 0..K-1, or `IGNORE`.
+
+    Invalid pixels have `IGNORE`: of a pair where one date is invalid, of a series where all are.
+    """
     label: NotRequired[Tensor]
-    """Int64 `(B,)`: class per chip."""
+    """Int64 `(B,)`: class per chip; `(B, K)` of 0 and 1 where a chip may have several."""
+    value: NotRequired[Tensor]
+    """Float32 `(B, H, W)`: the quantity per pixel, NaN where there is none or the pixel is invalid."""
+    days: NotRequired[Tensor]
+    """Float32 `(B, T)`: day of the year of each date of a series, 1 to 366."""
     id: list[str]
     """Where each chip comes from, `scene@row,col`: the same in every run and on every process."""

@@ -8,8 +8,8 @@ What they share:
 - The losses over regions (dice, jaccard, tversky, lovasz) see the whole batch as one image and are the
   mean over the classes that occur in its labels ("present" in Berman et al. 2018). A class that does not
   occur has no term of its own; what is wrongly given to it is missing in the classes that do.
-- Class weights: in cross_entropy and focal they weigh pixels by their class (the sum is divided by the
-  sum of the weights, as torch does); in the losses over regions they weigh the mean over the classes.
+- Class weights: in cross_entropy, focal and perceptron they weigh pixels by their class (the sum is divided
+  by the sum of the weights, as torch does); in the losses over regions they weigh the mean over the classes.
 """
 
 import inspect
@@ -127,12 +127,29 @@ def lovasz(logits: Tensor, target: Tensor, known: Tensor, weights: Tensor) -> Te
     return _mean_of_present((errors * steps).sum(dim=1), size[:, 0], weights)
 
 
+def perceptron(logits: Tensor, target: Tensor, known: Tensor, weights: Tensor) -> Tensor:
+    """max(0, highest logit of another class - logit of the pixel's class), averaged like cross-entropy.
+
+    The criterion of Rosenblatt 1958 (https://doi.org/10.1037/h0042519) for several classes, which is the
+    hinge loss of Crammer and Singer 2001 without its margin
+    (https://jmlr.org/papers/v2/crammer01a.html). What is right costs nothing, however narrowly.
+    """
+    own = logits.gather(0, target[None])[0]  # (N,)
+    rivals = logits.scatter(0, target[None], -math.inf).max(dim=0).values
+    gap = rivals - own
+    # A tie is an error, as with Rosenblatt, and has a slope: weights that start at 0 would never change.
+    missed = torch.where(gap >= 0, gap, 0.0)
+    pixels = _pixel_weights(target, known, weights)
+    return (pixels * missed).sum() / pixels.sum().clamp(min=_TINY)
+
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
     "dice": dice,
     "jaccard": jaccard,
     "lovasz": lovasz,
+    "perceptron": perceptron,
     "tversky": tversky,
 }
 """Each takes logits `(K, N)` in float32, targets `(N,)` in 0..K-1, `known` bool `(N,)` and class weights
@@ -152,7 +169,7 @@ class LossTerm:
     """One term of a loss.
 
     Args:
-        name: cross_entropy, focal, dice, jaccard, lovasz or tversky.
+        name: cross_entropy, focal, dice, jaccard, lovasz, perceptron or tversky.
         weight: Factor of this term in the sum, above 0.
         args: Options of the loss: label_smoothing (cross_entropy), gamma (focal), alpha and beta (tversky).
 

@@ -125,6 +125,87 @@ def score(matrix: ArrayLike, names: Sequence[str]) -> Scores:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """Figures of labels of which a chip may have several, each 0 to 1, None where it is not defined."""
+
+    f1: tuple[float | None, ...]
+    """Of each label; not defined where no chip has it."""
+    mean_f1: float | None
+    """Mean over the labels that occur (macro F1)."""
+    micro_f1: float | None
+    """Of all labels taken together: 2 TP / (2 TP + FP + FN) over their sums."""
+    labels_right: float | None
+    """Share of all yes-or-no answers that are right (1 - Hamming loss)."""
+
+
+def score_labels(tables: ArrayLike, names: Sequence[str]) -> LabelScores:
+    """Work out the figures of a multi-label classification.
+
+    Args:
+        tables: Counts of chips `(K, 2, 2)`: for each label rows are the reference (0 absent, 1 present),
+            columns the answer.
+        names: Names of the K labels.
+
+    Raises:
+        DataError: The tables have another shape.
+    """
+    counts = np.asarray(tables)
+    if counts.shape != (len(names), 2, 2):
+        raise DataError(f"Expected counts of shape ({len(names)}, 2, 2), found {counts.shape}.")
+    true, missed, false = ([int(n) for n in counts[:, row, col]] for row, col in ((1, 1), (1, 0), (0, 1)))
+    f1 = tuple(
+        _ratio(2 * tp, 2 * tp + fn + fp) if tp + fn else None
+        for tp, fn, fp in zip(true, missed, false, strict=True)
+    )
+    tp, wrong = sum(true), sum(missed) + sum(false)
+    return LabelScores(
+        f1=f1,
+        mean_f1=_mean(f1),
+        micro_f1=_ratio(2 * tp, 2 * tp + wrong),
+        labels_right=_ratio(int(counts.sum()) - wrong, int(counts.sum())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ValueScores:
+    """Errors of estimated values, in their unit; None where nothing was compared."""
+
+    rmse: float | None
+    """Root of the mean squared error."""
+    mae: float | None
+    """Mean absolute error."""
+    bias: float | None
+    """Mean of estimate minus reference."""
+    r2: float | None
+    """Share of the reference's variance that is explained, 1 - MSE / variance; at most 1, below 0 where the
+    mean alone would do better; not defined where the reference has no variance."""
+
+
+def score_values(
+    count: float, error: float, absolute: float, squared: float, reference: float, reference_squared: float
+) -> ValueScores:
+    """Work out the errors of a regression from sums over its pixels.
+
+    Args:
+        count: Pixels.
+        error: Sum of estimate minus reference.
+        absolute: Sum of its absolute value.
+        squared: Sum of its square.
+        reference: Sum of the reference's deviation from any fixed value.
+        reference_squared: Sum of the square of that deviation.
+    """
+    if not count:
+        return ValueScores(None, None, None, None)
+    spread = reference_squared - reference**2 / count
+    return ValueScores(
+        rmse=(squared / count) ** 0.5,
+        mae=absolute / count,
+        bias=error / count,
+        r2=1 - squared / spread if spread > 0 else None,
+    )
+
+
 def _class_scores(name: str, right: int, reference: int, mapped: int) -> ClassScores:
     present = reference > 0
     return ClassScores(

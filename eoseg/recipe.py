@@ -7,14 +7,14 @@ Plain values only: a recipe is stored as a dictionary of strings, numbers and li
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from eoseg.errors import BandError, CheckpointError, ConfigError, unknown_name
 
 IGNORE = 255
 """The label value for "no label", in tensors and on disk; also the nodata value of class maps."""
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 type Plain = str | int | float | bool | list[Any] | dict[str, Any] | None
 """A value that JSON can hold. Not written recursively: jsonargparse follows type aliases to their end."""
@@ -47,12 +47,25 @@ class MapClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a regression estimates."""
+
+    name: str
+    unit: str = ""
+
+
+type Time = Literal["single", "pair", "series"]
+"""One date, two dates on which to find change, or any number of dates."""
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What the pixels of a scene and of its map mean."""
 
     bands: tuple[str, ...]
     """Names of the bands that the model takes, in its order."""
     classes: tuple[MapClass, ...]
+    """The classes; none where a quantity is estimated."""
     file_bands: tuple[str, ...] = ()
     """Names of all bands of the training files, in file order."""
     bands_named_by_config: bool = False
@@ -61,6 +74,14 @@ class Schema:
     """Nodata value that the configuration set where the training files declare none."""
     pixel_size: tuple[float, float] | None = None
     """Width and height of a training pixel in units of the CRS; None without georeference."""
+    time: Time = "single"
+    """How many dates a sample has."""
+    steps: int = 1
+    """T, the number of dates of a sample: 1, 2 for a pair, any for a series."""
+    quantity: Quantity | None = None
+    """What is estimated, instead of classes."""
+    multilabel: bool = False
+    """Whether a chip may have several of the classes."""
 
     def __post_init__(self) -> None:
         for kind, names in (("band", self.bands), ("class", [c.name for c in self.classes])):
@@ -71,6 +92,19 @@ class Schema:
             raise ConfigError("A schema needs at least one band; found none.")
         if len(self.classes) > IGNORE:
             raise ConfigError(f"At most {IGNORE} classes fit a uint8 map; found {len(self.classes)}.")
+        if self.quantity is not None and self.classes:
+            raise ConfigError(
+                f"A model gives classes or a quantity; found {len(self.classes)} classes and the quantity "
+                f"'{self.quantity.name}'. Leave one out."
+            )
+        least, most = {"single": (1, 1), "pair": (2, 2), "series": (1, None)}[self.time]
+        if self.steps < least or (most is not None and self.steps > most):
+            raise ConfigError(f"A sample of time '{self.time}' cannot have {self.steps} dates.")
+
+    @property
+    def outputs(self) -> int:
+        """K, the numbers that a network gives per pixel or chip: one per class, or the quantity."""
+        return len(self.classes) or 1
 
     @property
     def class_names(self) -> list[str]:
@@ -104,7 +138,9 @@ class Statistics:
     """Training pixels inside the scenes, valid or not."""
     valid_pixels: int
     class_pixels: tuple[int, ...]
-    """Labelled valid pixels per class."""
+    """Labelled valid pixels per class; chips where chips are labelled; one count for a quantity."""
+    target: BandStatistics | None = None
+    """Labels of a quantity over the training pixels, in its unit."""
 
     @property
     def nodata_share(self) -> float:
@@ -133,13 +169,15 @@ class Recipe:
     schema: Schema
     statistics: Statistics
     network: dict[str, Plain]
-    """Arguments of `eoseg.models.build_network`, without weights to download."""
+    """Arguments of `eoseg.models.build_network` (kind, arch, args), without weights to download."""
     chip_size: int
     """Height and width of a training chip in pixels."""
     output_stride: int
     """Heights and widths that the network takes are multiples of this."""
     provenance: dict[str, Plain] = field(default_factory=dict)
     """Versions, git revision, split hash, seed, which metric chose the checkpoint."""
+    threshold: float | None = None
+    """Probability of the second class from which it is mapped; None for the likeliest class."""
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values."""
@@ -167,6 +205,7 @@ class Recipe:
                 chip_size=values["chip_size"],
                 output_stride=values["output_stride"],
                 provenance=dict(values["provenance"]),
+                threshold=values["threshold"],
             )
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise CheckpointError(
@@ -303,6 +342,10 @@ def _schema_from_dict(values: Mapping[str, Any]) -> Schema:
         bands_named_by_config=values["bands_named_by_config"],
         nodata=values["nodata"],
         pixel_size=None if size is None else (size[0], size[1]),
+        time=values["time"],
+        steps=values["steps"],
+        quantity=None if values["quantity"] is None else Quantity(**values["quantity"]),
+        multilabel=values["multilabel"],
     )
 
 
@@ -313,4 +356,5 @@ def _statistics_from_dict(values: Mapping[str, Any]) -> Statistics:
         pixels=values["pixels"],
         valid_pixels=values["valid_pixels"],
         class_pixels=tuple(values["class_pixels"]),
+        target=None if values["target"] is None else BandStatistics(**values["target"]),
     )

@@ -94,8 +94,8 @@ def write_checkpoint(path: Path, depth: int) -> Path:
     from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
 
     torch.manual_seed(0)
-    described = {"arch": "unet", "encoder": "resnet18", "args": {"depth": depth, "channels": 8}}
-    network = build_network("unet", bands=BANDS, num_classes=4, encoder="resnet18", args=described["args"])
+    described = {"kind": "segmentation", "arch": "unet", "args": {"depth": depth, "channels": 8}}
+    network = build_network("unet", bands=BANDS, num_classes=4, args=described["args"])
     recipe = Recipe(
         task="SegmentationTask",
         schema=Schema(BANDS, parse_classes(CLASSES)),

@@ -59,7 +59,7 @@ def test_wandb_gets_an_offline_run_unless_it_is_switched_off(way: Path) -> None:
 
 def test_the_resolved_configuration_names_every_option(way: Path) -> None:
     config = yaml.safe_load((runs_of(way)[0] / "config.yaml").read_text())
-    assert config["model"]["init_args"]["encoder"] == "resnet18"
+    assert config["model"]["init_args"]["loss"] == "cross_entropy"
     assert config["data"]["init_args"]["split"]["method"] == "blocks"
 
 
@@ -70,6 +70,12 @@ def test_the_checkpoint_says_how_it_came_about(way: Path) -> None:
     assert recipe.provenance["split"] == {"method": "blocks", "sha256": split["sha256"]}
     assert recipe.provenance["chosen_by"] == "val/miou, highest"
     assert recipe.schema.bands == ("red", "nir")
+    assert recipe.network["args"] == {  # the defaults too: they may change
+        "encoder": "resnet18",
+        "depth": 3,
+        "channels": 8,
+        "interpolation": "nearest",
+    }
 
 
 def test_the_same_seed_gives_the_same_checkpoint_and_map_byte_for_byte(way: Path) -> None:

@@ -31,21 +31,22 @@ WALLS = {
     "geopandas": ("geo/",),
     "pyogrio": ("geo/",),
     "shapely": ("geo/",),
-    "lightning": ("tasks/", "datasets/datamodule.py", "tracking/", "cli/trainer.py"),
+    "lightning": ("tasks/", "datasets/base.py", "tracking/", "cli/trainer.py"),
     "pytorch_lightning": (),
     "segmentation_models_pytorch": ("models/",),
     "timm": ("models/",),
     "torchvision": ("models/",),
-    "torchgeo": ("models/", "datasets/torchgeo.py"),
+    "torchgeo": ("models/", "datasets/torchgeo_build.py"),
     "wandb": ("tracking/",),
-    "matplotlib": ("figures.py",),
-    "sklearn": (),
+    "matplotlib": ("figures/",),
+    "sklearn": ("models/",),
+    "skops": ("models/",),
 }
 
 # Libraries that cost seconds: imported in the functions that use them, never at module level.
 LAZY = (
     *("segmentation_models_pytorch", "timm", "torchvision", "torchgeo"),
-    *("matplotlib", "wandb", "geopandas", "kornia"),
+    *("matplotlib", "wandb", "geopandas", "kornia", "sklearn", "skops"),
 )
 
 # What importing a module of these must not load, directly or through other modules of eoseg.

@@ -104,12 +104,22 @@ def slow_lovasz(p, y, w):
     return mean_over_present(values, y, w)
 
 
+def slow_perceptron(p, y, w):
+    top = bottom = 0.0
+    for row, label in zip(np.log(p), y, strict=True):  # log p differs from the logits by a constant
+        rival = max(value for k, value in enumerate(row) if k != label)
+        top += w[label] * max(0.0, rival - row[label])
+        bottom += w[label]
+    return top / bottom if bottom else 0.0
+
+
 REFERENCES = {
     "cross_entropy": slow_cross_entropy,
     "focal": slow_focal,
     "dice": slow_dice,
     "jaccard": slow_jaccard,
     "lovasz": slow_lovasz,
+    "perceptron": slow_perceptron,
     "tversky": slow_tversky,
 }
 OPTIONS = [
@@ -269,7 +279,9 @@ def test_absent_classes_give_finite_values_and_gradients(name):
     assert value.isfinite()
     assert logits.grad.isfinite().all()
     # What is given to an absent class is missing in the one that is there
-    assert (logits.grad[:, 0] < 0).all()
+    missed = logits.argmax(dim=1) != 0 if name == "perceptron" else torch.ones_like(mask, dtype=torch.bool)
+    assert missed.any()
+    assert (logits.grad[:, 0][missed] < 0).all()
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -329,6 +341,17 @@ def test_each_option_has_its_effect(name, args):
     logits, mask = make_case((2, 4, 8, 8))
     usual = build_loss(name, num_classes=4)(logits, mask)
     assert build_loss([LossTerm(name, args=args)], num_classes=4)(logits, mask) != usual
+
+
+def test_the_perceptron_learns_from_errors_and_ties_alone():
+    # Classes as rows; of the pixels in the columns one is right, one wrong by 2, one a tie.
+    logits = torch.tensor([[2.0, 1.0, 1.0], [1.0, 3.0, 1.0], [0.0, 0.0, 0.0]])[None, :, :, None]
+    logits.requires_grad_()
+    value = build_loss("perceptron", num_classes=3)(logits, torch.zeros(1, 3, 1, dtype=torch.int64))
+    value.backward()
+    assert value.item() == pytest.approx(2 / 3)
+    assert (logits.grad[0, :, 0] == 0).all()
+    torch.testing.assert_close(logits.grad[0, :2, 1:, 0], torch.tensor([[-1.0, -1.0], [1.0, 1.0]]) / 3)
 
 
 def test_class_weights_are_not_part_of_a_checkpoint_but_move_with_the_loss():

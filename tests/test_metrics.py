@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from eoseg.errors import DataError
-from eoseg.metrics import confusion_matrix, score
+from eoseg.metrics import confusion_matrix, score, score_labels, score_values
 from eoseg.recipe import IGNORE
 
 NAMES = ["water", "wood", "field", "town"]
@@ -172,3 +172,62 @@ def test_an_impossible_number_of_classes_is_refused(num_classes):
 def test_what_is_no_confusion_matrix_is_refused(matrix, message):
     with pytest.raises(DataError, match=message):
         score(matrix, ["a", "b"])
+
+
+@given(st.integers(1, 12), st.integers(0, 2**20))
+def test_figures_of_several_labels_equal_those_of_scikit_learn(chips, seed):
+    from sklearn import metrics as sk
+
+    rng = np.random.default_rng(seed)
+    truth, found = rng.integers(0, 2, (2, chips, 4))
+    scores = score_labels(sk.multilabel_confusion_matrix(truth, found), NAMES)
+    options = {"zero_division": 0}
+    f1 = sk.f1_score(truth, found, average=None, **options)
+    occurring = truth.any(axis=0)
+    assert [value is not None for value in scores.f1] == occurring.tolist()
+    for value, expected in zip(scores.f1, f1, strict=True):
+        assert value is None or value == pytest.approx(expected)
+    if occurring.any():
+        assert scores.mean_f1 == pytest.approx(f1[occurring].mean())
+        assert scores.micro_f1 == pytest.approx(sk.f1_score(truth, found, average="micro", **options))
+    else:
+        assert scores.mean_f1 is None
+    assert scores.labels_right == pytest.approx(1 - sk.hamming_loss(truth, found))
+
+
+def test_labels_that_nobody_has_or_names_leave_everything_but_the_answers_undefined():
+    scores = score_labels([[[7, 0], [0, 0]]], ["a"])
+    assert (scores.f1, scores.mean_f1, scores.micro_f1, scores.labels_right) == ((None,), None, None, 1.0)
+    nothing = score_labels(np.zeros((1, 2, 2), int), ["a"])
+    assert nothing.labels_right is None
+
+
+def test_tables_of_another_number_of_labels_are_refused():
+    with pytest.raises(DataError, match=r"shape \(4, 2, 2\), found \(1, 2, 2\)"):
+        score_labels([[[7, 0], [0, 0]]], NAMES)
+
+
+finite = st.floats(-100, 100, allow_nan=False, width=32)
+
+
+@given(st.lists(st.tuples(finite, finite), min_size=2, max_size=30), st.floats(-50, 50))
+def test_errors_of_values_follow_from_their_sums(pairs, center):
+    reference, estimate = np.array(pairs, dtype=np.float64).T
+    error, away = estimate - reference, reference - center
+    sums = (error.sum(), abs(error).sum(), (error**2).sum(), away.sum(), (away**2).sum())
+    scores = score_values(len(pairs), *sums)
+    assert scores.rmse == pytest.approx(np.sqrt((error**2).mean()), abs=1e-9)
+    assert scores.mae == pytest.approx(abs(error).mean(), abs=1e-9)
+    assert scores.bias == pytest.approx(error.mean(), abs=1e-9)
+    if reference.var() > 1e-6:
+        assert scores.r2 == pytest.approx(1 - (error**2).mean() / reference.var(), rel=1e-6, abs=1e-6)
+
+
+def test_r2_is_undefined_where_the_reference_does_not_vary():
+    scores = score_values(2, 2.0, 2.0, 2.0, 0.0, 0.0)
+    assert (scores.rmse, scores.mae, scores.bias, scores.r2) == (1.0, 1.0, 1.0, None)
+
+
+def test_without_values_there_are_no_errors():
+    scores = score_values(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert (scores.rmse, scores.mae, scores.bias, scores.r2) == (None, None, None, None)

@@ -48,7 +48,7 @@ def recipe() -> Recipe:
             pixel_size=(10.0, 10.0),
         ),
         statistics=STATISTICS,
-        network={"arch": "unet", "encoder": "resnet18", "args": {"decoder_channels": [64, 32]}},
+        network={"kind": "segmentation", "arch": "unet", "args": {"decoder_channels": [64, 32]}},
         chip_size=128,
         output_stride=32,
         provenance={"seed": 7, "split": "abc", "monitor": "val/mean_iou"},

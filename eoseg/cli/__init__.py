@@ -21,8 +21,12 @@ COMMANDS = {
     "fit": ("fit", "train from a configuration; write a checkpoint"),
     "validate": ("fit", "evaluate a checkpoint on the validation split"),
     "test": ("fit", "evaluate a checkpoint on the test split"),
+    "tune": ("tune", "search for better options with Optuna"),
+    "course": ("course", "train a ladder of methods on the same data, as one table"),
     "predict": ("predict", "make a map from a checkpoint and a scene of any size"),
+    "embed": ("embed", "write the features of a network for each chip of scenes, as a table"),
     "evaluate": ("evaluate", "compare a map with a reference"),
+    "models": ("models", "list the models and their options"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
 }
 """Command, its module and what it does, in the order in which people meet them."""

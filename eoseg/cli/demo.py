@@ -34,7 +34,7 @@ def main(command: str, argv: list[str]) -> None:
     unseen, truth = images / "image.tif", images / "truth.tif"
 
     _say("fit", fit)
-    from eoseg.cli.fit import train  # imports Lightning
+    from eoseg.cli.configuration import train  # imports Lightning
 
     run = train("fit", fit)
     steps = [

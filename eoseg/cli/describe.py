@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eoseg.errors import DataError
-from eoseg.recipe import MapClass, Recipe, format_color
+from eoseg.recipe import MapClass, Quantity, Recipe, format_color
 
 if TYPE_CHECKING:
     from eoseg.geo.grid import Grid
 
+_DATES = {
+    "single": "scenes of one date",
+    "pair": "two dates, to find change between them",
+    "series": "series of dates; trained on {steps} of them",
+}
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
 
@@ -33,7 +38,8 @@ def main(command: str, argv: list[str]) -> None:
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"eoseg {command}",
-        description="Say what is in a checkpoint (task, bands, classes, value ranges, network, provenance), "
+        description="Say what is in a checkpoint (task, dates, bands, classes or quantity, value ranges, "
+        "network, provenance), "
         "in a scene (grid, bands, values, nodata) or in a map (grid, classes, provenance).",
     )
     parser.add_argument("file", metavar="CHECKPOINT|SCENE|MAP", help="the file to describe")
@@ -49,17 +55,21 @@ def _describe_checkpoint(path: str) -> Lines:
     recipe, state = read_checkpoint(path)
     weights = sum(value.numel() for value in state.values())
     schema, network = recipe.schema, recipe.network
+    given = network.get("args")
+    options = dict(given) if isinstance(given, dict) else {}
+    encoder = options.pop("encoder", None)
+    over = "" if encoder is None else f" over {encoder}"
     lines = [
         ("checkpoint", path),
         ("task", recipe.task),
-        ("network", f"{network.get('arch')} over {network.get('encoder')}, {weights:,} numbers"),
+        ("network", f"{network.get('arch')}{over} for {network.get('kind')}, {weights:,} numbers"),
     ]
-    arguments = network.get("args")
-    if isinstance(arguments, dict) and arguments:
-        lines.append(("", ", ".join(f"{key} {value}" for key, value in arguments.items())))
+    if options:
+        lines.append(("", ", ".join(f"{key} {_option(value)}" for key, value in options.items())))
     lines += [
         ("chip size", f"{recipe.chip_size} px"),
         ("output stride", f"{recipe.output_stride} px"),
+        ("takes", _DATES[schema.time].format(steps=schema.steps)),
         ("bands", ", ".join(schema.bands)),
     ]
     if schema.file_bands and schema.file_bands != schema.bands:
@@ -70,8 +80,47 @@ def _describe_checkpoint(path: str) -> Lines:
         lines.append(
             ("pixel size", f"{schema.pixel_size[0]:g} x {schema.pixel_size[1]:g} (units of the CRS)")
         )
-    lines += [*_training_lines(recipe), *_class_lines(schema.classes, recipe.statistics.class_pixels)]
+    lines += [*_training_lines(recipe), *_result_lines(recipe)]
     return lines + [(key, str(value)) for key, value in recipe.provenance.items()]
+
+
+def _option(value: object) -> str:
+    """An option in few words: a network inside a network is a recipe of its own."""
+    if isinstance(value, dict):
+        inner = value.get("network")
+        arch = inner.get("arch") if isinstance(inner, dict) else None
+        return f"{arch} of {value.get('task')}" if arch else f"with {len(value)} entries"
+    return str(value)
+
+
+def _result_lines(recipe: Recipe) -> Lines:
+    """What a map holds: classes, labels or a quantity."""
+    schema, statistics = recipe.schema, recipe.statistics
+    if not schema.classes and schema.quantity is None:
+        return []  # a pretraining
+    if schema.quantity is None:
+        lines = _class_lines(
+            schema.classes, statistics.class_pixels, title="labels" if schema.multilabel else "classes"
+        )
+        if recipe.threshold is not None:
+            second = schema.classes[1].name
+            lines.append(("threshold", f"'{second}' is mapped from a probability of {recipe.threshold:g} on"))
+        return lines
+    lines = [("quantity", _quantity(schema.quantity))]
+    target = statistics.target
+    if target is not None:
+        lines.append(
+            (
+                "",
+                f"in training mean {target.mean:.5g}, deviation {target.std:.5g}, 96 % in {target.low:.5g} "
+                f"to {target.high:.5g}, all in {target.minimum:.5g} to {target.maximum:.5g}",
+            )
+        )
+    return lines
+
+
+def _quantity(quantity: Quantity) -> str:
+    return f"{quantity.name} in {quantity.unit}" if quantity.unit else quantity.name
 
 
 def _training_lines(recipe: Recipe) -> Lines:
@@ -96,8 +145,8 @@ def _training_lines(recipe: Recipe) -> Lines:
     return lines
 
 
-def _class_lines(classes: Sequence[MapClass], counts: Sequence[int] = ()) -> Lines:
-    lines = [("classes", str(len(classes)))]
+def _class_lines(classes: Sequence[MapClass], counts: Sequence[int] = (), *, title: str = "classes") -> Lines:
+    lines = [(title, str(len(classes)))]
     total = sum(counts) if len(counts) == len(classes) else 0
     for index, entry in enumerate(classes):
         values = ", ".join(map(str, entry.values))
@@ -113,10 +162,17 @@ def _describe_raster(path: str) -> Lines:
     kind = map_kind(path)
     if kind is None:
         return _describe_scene(path)
-    info = read_map_info(path, kind=kind)
-    lines = [("map", path), ("holds", kind), *_grid_lines(info.grid), *_class_lines(info.classes)]
+    if kind == "values":
+        from eoseg.geo.valuefile import read_value_info
+
+        values = read_value_info(path)
+        tags, grid, held = values.tags, values.grid, [("quantity", _quantity(values.quantity))]
+    else:
+        info = read_map_info(path, kind=kind)
+        tags, grid, held = info.tags, info.grid, _class_lines(info.classes)
+    lines = [("map", path), ("holds", kind), *_grid_lines(grid), *held]
     return lines + [
-        (key.removeprefix("EOSEG_").lower().replace("_", " "), text) for key, text in info.tags.items()
+        (key.removeprefix("EOSEG_").lower().replace("_", " "), text) for key, text in tags.items()
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eoseg.cli.fit import check_config, load_config
+from eoseg.cli.configuration import check_config, load_config
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
@@ -152,6 +152,8 @@ def _print_bands(console: "Console", diagnosis: "Diagnosis") -> None:
 
 
 def _print_classes(console: "Console", diagnosis: "Diagnosis") -> None:
+    if diagnosis.splits and not diagnosis.classes:
+        console.print("\n[bold]Labels[/bold]  none: every valid pixel takes part, as for PretrainTask")
     if not diagnosis.class_pixels:
         return
     total = sum(diagnosis.class_pixels)
@@ -177,9 +179,10 @@ def _print_split(console: "Console", diagnosis: "Diagnosis") -> None:
     console.print(
         f"\n[bold]Split[/bold]  {diagnosis.split_method} ({told}), SHA-256 {diagnosis.split_sha256[:12]}"
     )
-    table = _table("split", ">scenes", ">regions", ">chips", ">pixels", ">valid", ">labelled")
+    last = [">labelled"] if diagnosis.classes else []
+    table = _table("split", ">scenes", ">regions", ">chips", ">pixels", ">valid", *last)
     for facts in diagnosis.splits:
-        table.add_row(*_split_row(facts))
+        table.add_row(*_split_row(facts)[: len(table.columns)])
     console.print(table)
 
 

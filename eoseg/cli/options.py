@@ -38,20 +38,36 @@ def options_of(name: str) -> dict[str, Option] | None:
     node = _classes().get(name.rpartition(".")[2])
     if node is None or not (name.startswith("eoseg.") or "." not in name):
         return None
-    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    init = _constructor(node)
     docs = _documented(ast.get_docstring(init) if init else None)
     docs |= {key: text for key, text in _documented(ast.get_docstring(node)).items() if key not in docs}
     found = list(_arguments(init) if init else _fields(node))
     linked: set[str] = set()
     if any(option.name == "schema" for option in found):
         linked = _LINKED_TO_DATA
-    elif any(ast.unparse(base) == "LightningDataModule" for base in node.bases):
+    elif name.rpartition(".")[2] in subclasses_of("EOData"):
         linked = {"seed"}  # seed_everything gives it
     return {
         option.name: Option(option.name, option.annotation, option.default, docs.get(option.name, option.doc))
         for option in found
         if option.name not in linked
     }
+
+
+@cache
+def subclasses_of(base: str) -> tuple[str, ...]:
+    """Names of the classes that a configuration can choose where it needs one of a kind.
+
+    Args:
+        base: Name of their base class, such as "Task" or "EOData". Those with subclasses are left out.
+    """
+    parents = {name: [ast.unparse(entry) for entry in node.bases] for name, node in _classes().items()}
+
+    def below(name: str) -> list[str]:
+        found = sorted(child for child, bases in parents.items() if name in bases)
+        return [leaf for child in found for leaf in (below(child) or [child])]
+
+    return tuple(dict.fromkeys(below(base)))
 
 
 @cache
@@ -125,6 +141,19 @@ def _classes() -> dict[str, ast.ClassDef]:
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     }
+
+
+def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
+    """The `__init__` of a class, its own or the nearest that it inherits within the package."""
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            return statement
+    for base in node.bases:
+        parent = _classes().get(ast.unparse(base))
+        inherited = _constructor(parent) if parent is not None else None
+        if inherited is not None:
+            return inherited
+    return None
 
 
 def _arguments(init: ast.FunctionDef) -> Iterator[Option]:

@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,8 +13,8 @@ from eoseg.errors import CheckpointError, ConfigError, DataError, OutputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from eoseg.predict import Prediction, Progress
-    from eoseg.recipe import Recipe
+    from eoseg.predict import Prediction, Progress, ValueRange
+    from eoseg.recipe import Recipe, Time
 
 _RASTER_SUFFIXES = (".tif", ".tiff")
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
@@ -24,8 +25,6 @@ def main(command: str, argv: list[str]) -> None:
     arguments = _parser(command).parse_args(argv)
     checkpoint, scenes = Path(arguments.checkpoint), list(arguments.scenes)
     _require_input(checkpoint, scenes)
-    targets = _targets(scenes, arguments.out)
-    _require_targets(targets, probabilities=arguments.probabilities, overwrite=arguments.overwrite)
 
     from eoseg.models.checkpoint import load_network  # imports torch
     from eoseg.predict import PredictOptions, keep_freed_memory, predict_scene
@@ -44,10 +43,18 @@ def main(command: str, argv: list[str]) -> None:
     )
     keep_freed_memory()
     network, recipe = load_network(checkpoint)
-    for scene, target in zip(scenes, targets, strict=True):
-        with _progress(Path(scene).name, shown=not arguments.no_progress) as report:
+    jobs = _jobs(scenes, arguments.out, recipe.schema.time)
+    _require_targets(jobs, probabilities=arguments.probabilities, overwrite=arguments.overwrite)
+    for job in jobs:
+        with _progress(job.target.name, shown=not arguments.no_progress) as report:
             prediction = predict_scene(
-                network, recipe, scene, target, options=options, checkpoint=checkpoint, progress=report
+                network,
+                recipe,
+                job.scenes,
+                job.target,
+                options=options,
+                checkpoint=checkpoint,
+                progress=report,
             )
         _print(prediction, recipe)
 
@@ -57,15 +64,24 @@ def _parser(command: str) -> argparse.ArgumentParser:
         prog=f"eoseg {command}",
         description="Map scenes of any size, tile by tile. The map lies on the scene's own grid, as a Cloud "
         "Optimized GeoTIFF with colours, class names and provenance; 255 means 'no value'. Memory does not "
-        "grow with the scene, and where the network allows it the map equals its result on the whole scene.",
+        "grow with the scene, and where the network allows it the map equals its result on the whole scene. "
+        "A checkpoint for change takes two scenes, BEFORE AFTER; one for series the rasters of all dates, or "
+        "a folder of them, with the date in each name; one for chips gives each tile one class; one for a "
+        "quantity writes float32, with NaN for 'no value'.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file that 'eoseg fit' wrote")
-    parser.add_argument("scenes", metavar="SCENE", nargs="+", help="a GeoTIFF, VRT or other raster")
+    parser.add_argument(
+        "scenes",
+        metavar="SCENE",
+        nargs="+",
+        help="a GeoTIFF, VRT or other raster; for a series also a folder of rasters",
+    )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="PATH",
-        help="the map (.tif), or a folder for SCENE_map.tif of each scene (default: the present folder)",
+        help="the map (.tif), or a folder for SCENE_map.tif of each scene, of the later one of two, of the "
+        "last date or of a series' folder (default: the present folder)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing maps")
     parser.add_argument(
@@ -94,7 +110,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         type=_pixels,
         default="auto",
         metavar="auto|PX",
-        help="side of what a tile writes; 'auto' is the largest that --memory allows (default: auto)",
+        help="side of what a tile writes; 'auto' is the largest that --memory allows, and for chips the size "
+        "of a chip: less makes a finer map (default: auto)",
     )
     work.add_argument(
         "--halo",
@@ -103,7 +120,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         metavar="auto|PX",
         help="context around a tile; 'auto' is what an exact map needs (default: auto). Less is faster",
     )
-    work.add_argument("--batch-size", type=_count, default=1, metavar="N", help="tiles per pass (default: 1)")
+    work.add_argument(
+        "--batch-size", type=_count, metavar="N", help="tiles per pass (default: 1, or up to 32 chips)"
+    )
     work.add_argument(
         "--memory",
         type=_count,
@@ -153,33 +172,54 @@ def _require_input(checkpoint: Path, scenes: list[str]) -> None:
     for scene in scenes:
         if not scene.startswith(_REMOTE) and not Path(scene).exists():
             raise DataError(f"There is no file '{scene}'. Check the path.")
-        if Path(scene).is_dir():
-            raise DataError(f"'{scene}' is a folder. Give its scenes, such as {shlex.quote(scene)}/*.tif")
 
 
-def _targets(scenes: list[str], out: Path | None) -> list[Path]:
-    """Where each map goes.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One map."""
+
+    scenes: list[str]
+    """The scene; both of a pair; all dates, or the folder, of a series."""
+    target: Path
+
+
+def _jobs(scenes: list[str], out: Path | None, time: "Time") -> list[_Job]:
+    """Which scenes make which map.
 
     Raises:
-        ConfigError: Several maps would have one name.
+        ConfigError: Several maps would have one name, or the scenes are too many or too few.
+        DataError: A scene is a folder, and the checkpoint is not for series.
     """
+    from eoseg.predict.dated import find_rasters
+
+    folders = [scene for scene in scenes if Path(scene).is_dir()]
+    if folders and time != "series":
+        raise DataError(
+            f"'{folders[0]}' is a folder. Give its scenes, such as {shlex.quote(folders[0])}/*.tif"
+        )
+    # Each scene, or each folder of dates, is a map of its own; other dates belong together.
+    groups = [[scene] for scene in scenes] if time == "single" or len(folders) == len(scenes) else [scenes]
+    names = []
+    for group in groups:
+        rasters = find_rasters(group, time)
+        name = Path(group[0]).resolve().name if folders else Path(rasters.paths[-1]).stem
+        names.append(f"{name}_map.tif")
     if out is not None and out.suffix.lower() in _RASTER_SUFFIXES and not out.is_dir():
-        if len(scenes) > 1:
+        if len(groups) > 1:
             raise ConfigError(
-                f"--out '{out}' is one file, but there are {len(scenes)} scenes. Give a folder."
+                f"--out '{out}' is one file, but there are {len(groups)} scenes. Give a folder."
             )
-        return [out]
-    folder = out if out is not None else Path()
-    targets = [folder / f"{Path(scene).stem}_map.tif" for scene in scenes]
-    repeated = sorted({target.name for target in targets if targets.count(target) > 1})
+        return [_Job(groups[0], out)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ConfigError(
             f"Several scenes would be mapped to '{repeated[0]}'. Map scenes of one name to different folders."
         )
-    return targets
+    folder = out if out is not None else Path()
+    return [_Job(group, folder / name) for group, name in zip(groups, names, strict=True)]
 
 
-def _require_targets(targets: list[Path], *, probabilities: bool, overwrite: bool) -> None:
+def _require_targets(jobs: list[_Job], *, probabilities: bool, overwrite: bool) -> None:
     """Make the folder where it is missing, and refuse what cannot be written before any work.
 
     Raises:
@@ -188,16 +228,16 @@ def _require_targets(targets: list[Path], *, probabilities: bool, overwrite: boo
     from eoseg.geo.cog import require_writable  # imports rasterio
     from eoseg.geo.mapfile import probability_path
 
-    folder = targets[0].parent
+    folder = jobs[0].target.parent
     if not folder.exists():
         try:
             folder.mkdir()
         except OSError as error:
             raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
-    for target in targets:
-        require_writable(target, overwrite=overwrite)
+    for job in jobs:
+        require_writable(job.target, overwrite=overwrite)
         if probabilities:
-            require_writable(probability_path(target), overwrite=overwrite)
+            require_writable(probability_path(job.target), overwrite=overwrite)
 
 
 @contextmanager
@@ -245,7 +285,10 @@ def _print(prediction: "Prediction", recipe: "Recipe") -> None:
         f"{prediction.tiles} tile(s) of {prediction.tile} px, halo {prediction.halo} px{skipped}"
     )
     say(_exactness(prediction))
-    console.print(_class_table(prediction, recipe))
+    if prediction.values is not None:
+        say(_values(prediction.values, prediction))
+    elif recipe.schema.classes:
+        console.print(_class_table(prediction, recipe))
     say(f"Map: {prediction.path}")
     if prediction.probabilities is not None:
         say(f"Probabilities: {prediction.probabilities}")
@@ -261,9 +304,23 @@ def _exactness(prediction: "Prediction") -> str:
     found = prediction.disagreement
     if found is None:
         return f"{line} How much the map depends on its tiles could not be measured."
+    another = "another class"
+    if prediction.values is not None:
+        unit = prediction.values.quantity.unit
+        another = f"a value that differs by more than {found.tolerance:.3g} {unit}".rstrip()
     return (
         f"{line} Where tiles lie elsewhere, {found.share:.2%} of {found.pixels:,} compared pixels get "
-        "another class."
+        f"{another}."
+    )
+
+
+def _values(values: "ValueRange", prediction: "Prediction") -> str:
+    unit = f" {values.quantity.unit}".rstrip()
+    without = prediction.pixels - prediction.valid_pixels
+    rest = f"; {without:,} px have no value" if without else ""
+    return (
+        f"{values.quantity.name}: {values.least:.5g} to {values.most:.5g}{unit}, mean {values.mean:.5g}"
+        f"{unit}, on {prediction.valid_pixels:,} px{rest}"
     )
 
 
@@ -272,7 +329,8 @@ def _class_table(prediction: "Prediction", recipe: "Recipe") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("class", "", box=None, pad_edge=False)
+    title = "label" if recipe.schema.multilabel else "class"
+    table = Table(title, "", box=None, pad_edge=False)
     table.add_column("pixels", justify="right")
     table.add_column("share", justify="right")
     for entry, count in zip(recipe.schema.classes, prediction.class_pixels, strict=True):

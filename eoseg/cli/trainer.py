@@ -1,25 +1,32 @@
 """Training and evaluating with Lightning's command line."""
 
+import json
 import logging
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import jsonargparse
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from eoseg import __version__
+from eoseg.datasets.base import EOData
+from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
+from eoseg.datasets.tables import TableData
+from eoseg.datasets.torchgeo import TorchGeoData
 from eoseg.errors import ConfigError, EosegError
-from eoseg.models.checkpoint import export_checkpoint, load_network
+from eoseg.files import write_atomically
+from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkpoint
 from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
-from eoseg.tasks.task import MONITOR, Task
+from eoseg.tasks import SegmentationTask, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
 from eoseg.tracking.loggers import finish_wandb, make_loggers
 from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
@@ -28,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 _COMPARED_CHIPS = 8
 """About as many validation chips are classified again in place."""
+
+# The classes that a configuration may name shortly are those that are imported here.
+DATA = (SceneData, ChipFileData, TableData, TorchGeoData)
 
 # A schema is never written in a configuration: the data give it.
 jsonargparse.set_parsing_settings(subclasses_enabled=[Schema])
@@ -75,6 +85,7 @@ def run(command: str, arguments: list[str]) -> Path:
         if cause is None:
             raise
         raise cause from error
+    cli.write_figures()
     if command == "fit":
         cli.finish()
     finish_wandb(cli.trainer)
@@ -84,7 +95,7 @@ def run(command: str, arguments: list[str]) -> Path:
 def _start(command: str, arguments: list[str]) -> "EosegCLI":
     return EosegCLI(
         Task,
-        LightningDataModule,
+        EOData,
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
@@ -110,6 +121,7 @@ class EosegCLI(LightningCLI):
     """Lightning's command line with linked facts, a run folder and one-line errors."""
 
     run_folder: Path
+    _started: float
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -140,7 +152,7 @@ class EosegCLI(LightningCLI):
         """Add loggers, callbacks and the run folder to what the configuration says."""
         options: RunConfig = self._get(self.config_init, "run")
         chosen = self._get(self.config_init, "trainer", default={})
-        data = cast(SceneData, self.datamodule)
+        data = cast(EOData, self.datamodule)
         self._look_at(data)
         name = options.name or self._config_name()
         if self.subcommand != "fit":
@@ -156,32 +168,69 @@ class EosegCLI(LightningCLI):
                 tags=options.tags,
                 use_wandb=options.wandb,
             )
-        chosen["callbacks"] = [*(chosen.get("callbacks") or []), *self._own_callbacks(options)]
+        mine = self._own_callbacks(options)
+        if chosen.get("enable_progress_bar") is False:
+            mine = [callback for callback in mine if not isinstance(callback, _Progress)]
+        chosen["callbacks"] = [*(chosen.get("callbacks") or []), *mine]
         trainer = super().instantiate_trainer(**kwargs)
         self._record(trainer)
+        self._started = time.perf_counter()
         return trainer
 
-    def _look_at(self, data: SceneData) -> None:
+    def _look_at(self, data: EOData) -> None:
         """Find what is wrong with the data before a run folder is made."""
-        split = data.split
+        record = data.split_record
         if self.subcommand == "fit":
             _ = data.statistics  # kept by the datamodule
-            if not split.of("val"):
+            if not data.has("val"):
                 raise ConfigError(
                     "Training needs a validation split, which chooses the checkpoint, and finds none. Set "
                     "split.val to a share above 0, or to the scenes to validate on."
                 )
+            return
+        checkpoint = self._get(self.config_init, "ckpt_path")
+        trained = read_checkpoint(checkpoint)[0].provenance.get("split") if checkpoint else None
+        if isinstance(trained, dict) and trained.get("sha256") != record["sha256"]:
+            raise ConfigError(
+                f"The checkpoint was trained on the split {str(trained.get('sha256'))[:12]}, the data give "
+                f"{str(record['sha256'])[:12]}: files or options have changed, so that training pixels may "
+                "be among those to evaluate. Use the config.yaml beside the checkpoint and the same files."
+            )
 
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
-        task, data = cast(Task, self.model), cast(SceneData, self.datamodule)
+        task, data = cast(Task, self.model), cast(EOData, self.datamodule)
         task.provenance = {
             "eoseg": __version__,
             "git": git_state(Path.cwd()),
             "seed": self._get(self.config_init, "seed_everything"),
-            "split": {"method": data.split.method, "sha256": data.split.sha256},
-            "chosen_by": f"{MONITOR}, highest",
+            "split": data.split_record,
+            "chosen_by": f"{task.monitor}, {'highest' if task.monitor_mode == 'max' else 'lowest'}",
         }
+
+    @rank_zero_only
+    def write_figures(self) -> None:
+        """Write `figures.json`: the last figures of the run, its time, and the size of the network."""
+        trained = self.subcommand == "fit"
+        values = {
+            name: float(value)
+            for name, value in sorted(self.trainer.callback_metrics.items())
+            if not name.endswith(("_step", "_epoch"))
+        }
+        content: dict[str, Any] = {
+            "command": self.subcommand,
+            "task": type(self.model).__name__,
+            "network": cast(Task, self.model).network_config,
+            "parameters": sum(item.numel() for item in cast(Task, self.model).network.parameters()),
+            "seconds": round(time.perf_counter() - self._started, 2),
+            "figures": values,
+        }
+        if trained:
+            best = cast(ModelCheckpoint, self.trainer.checkpoint_callback)
+            score = best.best_model_score
+            content["best"] = {"figure": best.monitor, "value": None if score is None else float(score)}
+            content["epochs"] = self.trainer.current_epoch
+        write_atomically(self.run_folder / "figures.json", json.dumps(content, indent=2) + "\n")
 
     def finish(self) -> None:
         """Leave the best weights, with their recipe and nothing else, as `model.ckpt`."""
@@ -189,15 +238,17 @@ class EosegCLI(LightningCLI):
         if not self.trainer.is_global_zero or not best.best_model_path:
             return
         model = export_checkpoint(Path(best.best_model_path), self.run_folder / "model.ckpt")
-        print(f"\nBest checkpoint ({MONITOR} {best.best_model_score:.3f}): {model}")
-        self._compare_with_map(model)
+        score = f"{cast(Task, self.model).monitor} {best.best_model_score:.3f}"
+        print(f"\nBest checkpoint ({score}): {model}")
+        if isinstance(self.model, SegmentationTask) and isinstance(self.datamodule, SceneData):
+            self._compare_with_map(self.datamodule, model)
         print(f"Everything of this run: {self.run_folder}")
         print(f"Next: eoseg test {self.run_folder}")
-        print(f"      eoseg predict {model} SCENE.tif --out map.tif")
+        inputs = {"single": "SCENE.tif", "pair": "BEFORE.tif AFTER.tif", "series": "FOLDER_OF_DATES"}
+        print(f"      eoseg predict {model} {inputs[cast(Task, self.model).schema.time]} --out map.tif")
 
-    def _compare_with_map(self, model: Path) -> None:
+    def _compare_with_map(self, data: SceneData, model: Path) -> None:
         """Say whether the figures on chips hold for a map."""
-        data = cast(SceneData, self.datamodule)
         chips = data.chips("val") if data.split.of("val") else []
         network, _ = load_network(model)
         found = measure_surroundings(network, data.reader, chips[:: max(1, len(chips) // _COMPARED_CHIPS)])
@@ -222,8 +273,13 @@ class EosegCLI(LightningCLI):
         if options.panels_every:
             mine.append(ChipPanels(self.run_folder, every_n_epochs=options.panels_every))
         if self.subcommand == "fit":
+            task = cast(Task, self.model)
             best = ModelCheckpoint(
-                self.run_folder / "checkpoints", filename="best", monitor=MONITOR, mode="max", save_last=True
+                self.run_folder / "checkpoints",
+                filename="best",
+                monitor=task.monitor,
+                mode=task.monitor_mode,
+                save_last=True,
             )
             mine += [best, CheckpointArtifact()]
         return mine

@@ -1,6 +1,6 @@
-"""Augmentation of training chips, on the device and after transfer: image, mask and valid together."""
+"""Augmentation of training chips, on the device and after transfer: image, labels and valid together."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,22 +9,27 @@ from torch import Tensor, nn
 from eoseg.batch import IGNORE, Batch
 from eoseg.datasets.config import AugmentConfig, AugmentStep
 from eoseg.errors import ConfigError, unknown_name
-from eoseg.recipe import Statistics
+from eoseg.recipe import Statistics, Time
 
 _SYMMETRIES = 8
 """Four right-angle rotations, each with and without a flip."""
+
+_MOVED = ("image", "valid", "mask", "value")
+"""What lies on the pixels of a chip."""
 
 
 class Augmenter:
     """The flips, rotations and kornia transforms of a configuration.
 
-    Geometric transforms move image, mask and valid together: the image as the transform interpolates,
-    mask and valid to the nearest pixel. Pixels that come in from outside the chip, or whose value is
-    mixed with an invalid one, become invalid, and every invalid pixel has the label `IGNORE`.
+    Geometric transforms move image, mask or value, and valid together: the image as the transform
+    interpolates, the labels to the nearest pixel. Pixels that come in from outside the chip, or whose
+    value is mixed with an invalid one, become invalid, and every invalid pixel has no label.
 
     Photometric transforms expect values from 0 to 1. They see each band scaled so that the 2nd and
     98th percentile of the training pixels are 0 and 1, values beyond clipped; what they change is then
     scaled back and added to the raw values, so untouched pixels keep theirs.
+
+    All dates of a chip are moved and recoloured alike, so that a transform makes no change of its own.
     """
 
     def __init__(self, config: AugmentConfig, *, seed: int) -> None:
@@ -37,7 +42,8 @@ class Augmenter:
         Raises:
             ConfigError: A transform or one of its arguments is unknown.
         """
-        self._symmetries = config.flips_and_rotations
+        self._config = config
+        self._time: Time = "single"
         self._steps = [(step.name, _build(step)) for step in config.more]
         self._seed = seed
         self._generator = torch.Generator()
@@ -45,21 +51,32 @@ class Augmenter:
         self._low = torch.zeros(0)
         self._span = torch.ones(0)
 
-    def prepare(self, statistics: Statistics, chip_size: int) -> None:
+    def prepare(
+        self, statistics: Statistics, chip_size: int, *, time: Time = "single", steps: int = 1
+    ) -> None:
         """Learn the value ranges, and try every transform once on a chip of the right shape.
 
+        Args:
+            statistics: Of the training pixels.
+            chip_size: Height and width of a chip in pixels.
+            time: How many dates a chip has: where it has several, images are `(B, T, C, H, W)`.
+            steps: T.
+
         Raises:
-            ConfigError: A transform cannot take this number of bands, or changes the chip's size.
+            ConfigError: A transform cannot take this number of bands, or changes the chip's size; or dates
+                are to be swapped and the chips are no pairs.
         """
+        self._config.check_time(time)
+        self._time = time
         low = torch.tensor([band.low for band in statistics.bands], dtype=torch.float32)
         high = torch.tensor([band.high for band in statistics.bands], dtype=torch.float32)
-        self._low = low[None, :, None, None]
-        self._span = (high - low).clamp_min(1e-6)[None, :, None, None]
-        size = (2, chip_size, chip_size)
+        self._low = low[:, None, None]
+        self._span = (high - low).clamp_min(1e-6)[:, None, None]
+        dates, size = () if time == "single" else (steps,), (chip_size, chip_size)
         trial: Batch = {
-            "image": torch.rand(2, len(low), chip_size, chip_size) * self._span + self._low,
-            "valid": torch.ones(size, dtype=torch.bool),
-            "mask": torch.zeros(size, dtype=torch.int64),
+            "image": torch.rand(2, *dates, len(low), *size) * self._span + self._low,
+            "valid": torch.ones(2, *dates, *size, dtype=torch.bool),
+            "mask": torch.zeros(2, *size, dtype=torch.int64),
             "id": ["", ""],
         }
         for name, step in self._steps:
@@ -70,7 +87,7 @@ class Augmenter:
         """Augment a batch; the draws follow from seed, epoch, rank and the batch's place in the epoch.
 
         Args:
-            batch: Chips with `mask`; it is not changed.
+            batch: Chips; it is not changed.
             epoch: Number of the epoch.
             rank: Number of the process.
         """
@@ -79,8 +96,11 @@ class Augmenter:
             self._generator.manual_seed(
                 int(np.random.SeedSequence([self._seed, epoch, rank]).generate_state(1)[0])
             )
-        if self._symmetries:
-            batch = flip_and_rotate(batch, self._draw(_SYMMETRIES, batch["image"].shape[0]))
+        count = batch["image"].shape[0]
+        if self._config.flips_and_rotations:
+            batch = flip_and_rotate(batch, self._draw(_SYMMETRIES, count))
+        if self._config.swap_dates:
+            batch = swap_dates(batch, self._draw(2, count).bool())
         if self._steps:
             devices = [batch["image"].device] if batch["image"].is_cuda else []
             with torch.random.fork_rng(devices=devices):
@@ -97,7 +117,7 @@ class Augmenter:
             changed = self._move(step, batch) if _is_geometric(step) else self._recolor(step, batch)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ConfigError(
-                f"The augmentation {name} does not take chips of {batch['image'].shape[1]} bands and "
+                f"The augmentation {name} does not take chips of {batch['image'].shape[-3]} bands and "
                 f"{batch['image'].shape[-1]} px: {' '.join(str(error).split())}. Take it out of augment.more."
             ) from error
         if changed["image"].shape != batch["image"].shape:
@@ -110,21 +130,70 @@ class Augmenter:
     def _move(self, step: Any, batch: Batch) -> Batch:
         from kornia.augmentation import AugmentationSequential
 
-        bands = batch["image"].shape[1]
-        # `valid` travels with the image too: where it is no longer 1, values were mixed with invalid ones.
-        stack = torch.cat([batch["image"], batch["valid"][:, None].float()], dim=1)
-        moved, mask = AugmentationSequential(step, data_keys=["input", "mask"])(
-            stack, batch["mask"][:, None].float()
+        image, valid = batch["image"], batch["valid"]
+        # To kornia all dates are channels of one image. `valid` travels with them too: where it is no
+        # longer 1, values were mixed with invalid ones.
+        pixels = image.flatten(1, -3)  # (B, T * C, H, W)
+        known = valid.flatten(1, -3) if valid.dim() == 4 else valid[:, None]  # (B, T, H, W)
+        stack = torch.cat([pixels, known.float()], dim=1)
+        labels = _label_planes(batch)
+        keys, held = ["input", "mask"], [stack, labels]
+        if labels is None:
+            keys, held = keys[:1], held[:1]
+        result = AugmentationSequential(step, data_keys=keys)(*held)
+        moved, planes = result if labels is not None else (result, None)
+        bands = pixels.shape[1]
+        return self._with(
+            batch,
+            moved[:, :bands].reshape(*image.shape[:-2], *moved.shape[-2:]),
+            (moved[:, bands:] > 0.999).reshape(*valid.shape[:-2], *moved.shape[-2:]),
+            _labels_of(planes, batch),
         )
-        valid = moved[:, bands] > 0.999
-        return _with(batch, moved[:, :bands], mask[:, 0].round().long(), valid)
 
-    def _recolor(self, step: nn.Module, batch: Batch) -> Batch:
+    def _recolor(self, step: Any, batch: Batch) -> Batch:
         image = batch["image"]
         low, span = self._low.to(image), self._span.to(image)
-        scaled = ((image - low) / span).clamp(0, 1)
-        changed = image + (step(scaled) - scaled) * span
-        return _with(batch, changed, batch["mask"], batch["valid"])
+        changed: list[Tensor] = []
+        for date in image.unbind(1) if image.dim() == 5 else (image,):
+            scaled = ((date - low) / span).clamp(0, 1)
+            # What was drawn for the first date holds for the others.
+            new = step(scaled, params=step._params) if changed else step(scaled)
+            changed.append(date + (new - scaled) * span)
+        recolored = torch.stack(changed, dim=1) if image.dim() == 5 else changed[0]
+        return self._with(batch, recolored, batch["valid"], _pixel_labels(batch))
+
+    def _with(self, batch: Batch, image: Tensor, valid: Tensor, labels: dict[str, Tensor]) -> Batch:
+        usable = valid
+        if self._time != "single":
+            usable = valid.all(dim=1) if self._time == "pair" else valid.any(dim=1)
+        empty = {"mask": IGNORE, "value": torch.nan}
+        known = {name: held.masked_fill(~usable, empty[name]) for name, held in labels.items()}
+        image = image.masked_fill(~valid.unsqueeze(-3), 0)
+        return cast(Batch, {**batch, "image": image, "valid": valid, **known})
+
+
+def _pixel_labels(batch: Batch) -> dict[str, Tensor]:
+    """The labels that lie on pixels; none where each chip has one."""
+    return {name: cast(Tensor, batch.get(name)) for name in ("mask", "value") if name in batch}
+
+
+def _label_planes(batch: Batch) -> Tensor | None:
+    """Labels as floats without NaN, `(B, P, H, W)`: what `_labels_of` takes back."""
+    planes = []
+    if "mask" in batch:
+        planes.append(batch["mask"].float())
+    if "value" in batch:
+        planes += [batch["value"].nan_to_num(0.0), (~batch["value"].isnan()).float()]
+    return torch.stack(planes, dim=1) if planes else None
+
+
+def _labels_of(planes: Tensor | None, batch: Batch) -> dict[str, Tensor]:
+    labels: dict[str, Tensor] = {}
+    if planes is not None and "mask" in batch:
+        labels["mask"] = planes[:, 0].round().long()
+    if planes is not None and "value" in batch:
+        labels["value"] = planes[:, -2].masked_fill(planes[:, -1] < 0.5, torch.nan)
+    return labels
 
 
 def flip_and_rotate(batch: Batch, symmetries: Tensor) -> Batch:
@@ -140,21 +209,29 @@ def flip_and_rotate(batch: Batch, symmetries: Tensor) -> Batch:
     height, width = batch["image"].shape[-2:]
     if height != width:
         raise ConfigError(f"Right-angle rotations need square chips; found {height} x {width} px.")
-    image, mask, valid = batch["image"].clone(), batch["mask"].clone(), batch["valid"].clone()
-    for tensor in (image, mask, valid):
+    turned: dict[str, Any] = dict(batch)
+    for name in _MOVED:
+        if name not in batch:
+            continue
+        held = turned[name].clone()
         for place, number in enumerate(symmetries.tolist()):
-            turned = torch.rot90(tensor[place], number % 4, dims=(-2, -1))
-            tensor[place] = turned.flip(-1) if number >= 4 else turned
-    return {**batch, "image": image, "mask": mask, "valid": valid}
+            chip = torch.rot90(held[place], number % 4, dims=(-2, -1))
+            held[place] = chip.flip(-1) if number >= 4 else chip
+        turned[name] = held
+    return cast(Batch, turned)
 
 
-def _with(batch: Batch, image: Tensor, mask: Tensor, valid: Tensor) -> Batch:
-    return {
-        **batch,
-        "image": image.masked_fill(~valid[:, None], 0),
-        "mask": mask.masked_fill(~valid, IGNORE),
-        "valid": valid,
-    }
+def swap_dates(batch: Batch, swapped: Tensor) -> Batch:
+    """Exchange the two dates of some chips; labels stay.
+
+    Args:
+        batch: Pairs, `(B, 2, C, H, W)`.
+        swapped: Bool `(B,)`.
+    """
+    image, valid = batch["image"].clone(), batch["valid"].clone()
+    places = swapped.to(image.device)
+    image[places], valid[places] = batch["image"][places].flip(1), batch["valid"][places].flip(1)
+    return {**batch, "image": image, "valid": valid}
 
 
 def _build(step: AugmentStep) -> nn.Module:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -40,7 +41,10 @@ class ChipItem(TypedDict):
 
     image: Tensor
     valid: Tensor
-    mask: Tensor
+    mask: NotRequired[Tensor]
+    label: NotRequired[Tensor]
+    value: NotRequired[Tensor]
+    days: NotRequired[Tensor]
     id: str
 
 
@@ -52,36 +56,69 @@ class ChipDataset(Dataset[ChipItem]):
         self.reader = reader
 
     def __getitem__(self, chip: Chip) -> ChipItem:
-        """Image `(C, h, w)`, valid `(h, w)` and mask `(h, w)`, of which neither leaves the region."""
-        window = chip.window
-        image = np.zeros((len(self.reader.index.schema.bands), window.height, window.width), np.float32)
-        valid = np.zeros((window.height, window.width), np.bool_)
-        mask = np.full((window.height, window.width), IGNORE, np.int64)
+        """One chip, of which nothing is from outside the region.
+
+        Image `(C, h, w)` and valid `(h, w)`, with a first axis for the dates of pairs and series; mask
+        `(h, w)`, or value `(h, w)` of a quantity, or neither without labels; days `(T,)` of a series.
+        """
+        index, window = self.reader.index, chip.window
+        schema, size = index.schema, (window.height, window.width)
+        dates = () if schema.time == "single" else (schema.steps,)
+        image = np.zeros((*dates, len(schema.bands), *size), np.float32)
+        valid = np.zeros((*dates, *size), np.bool_)
         inside = window.intersection(chip.region)
         if inside is not None:
-            rows, cols = inside.slices_in(window)
-            image[:, rows, cols], valid[rows, cols], mask[rows, cols] = self.reader.read_labelled(
-                chip.scene_id, inside
-            )
-        counted = np.zeros_like(valid)
+            part = (..., *inside.slices_in(window))
+            image[part], valid[part] = self.reader.read(chip.scene_id, inside)
+        item: ChipItem = {"image": torch.from_numpy(image), "valid": torch.from_numpy(valid), "id": chip.id}
+        if index.is_labelled:
+            target = torch.from_numpy(self._target(chip, valid))
+            item["mask" if schema.quantity is None else "value"] = target
+        if schema.time == "series":
+            item["days"] = torch.tensor(index.entry(chip.scene_id).days, dtype=torch.float32)
+        return item
+
+    def _target(self, chip: Chip, valid: NDArray[np.bool_]) -> NDArray[Any]:
+        """Labels where they count and the image is usable: int64 classes or float32 values."""
+        window, size = chip.window, (chip.window.height, chip.window.width)
+        inside = window.intersection(chip.region)
+        has_values = self.reader.index.schema.quantity is not None
+        empty, kind = (np.nan, np.float32) if has_values else (IGNORE, np.int64)
+        target = np.full(size, empty, kind)
+        counted = np.zeros(size, np.bool_)
         counted[chip.counted.slices_in(window)] = True
-        mask[~counted] = IGNORE
-        return {
-            "image": torch.from_numpy(image),
-            "valid": torch.from_numpy(valid),
-            "mask": torch.from_numpy(mask),
-            "id": chip.id,
-        }
+        if inside is not None:
+            read = self.reader.read_values if has_values else self.reader.read_labels
+            target[inside.slices_in(window)] = read(chip.scene_id, inside)
+        target[~(counted & self.reader.usable(valid))] = empty
+        return target
 
 
 def collate(items: Sequence[ChipItem]) -> Batch:
-    """Put chips of one size together, `(B, ...)`."""
-    return {
-        "image": torch.stack([item["image"] for item in items]),
-        "valid": torch.stack([item["valid"] for item in items]),
-        "mask": torch.stack([item["mask"] for item in items]),
-        "id": [item["id"] for item in items],
-    }
+    """Put chips of one size together: each tensor gets a first axis `(B, ...)`.
+
+    Raises:
+        DataError: The chips differ in size, or in what they hold.
+    """
+    first = items[0]
+    for item in items:
+        if _shapes(item) != _shapes(first):
+            raise DataError(
+                f"Chips of one batch have one size: '{first['id']}' holds {_said(first)}, '{item['id']}' "
+                f"{_said(item)}. Cut or resample the images to one size, or set batch_size: 1."
+            )
+    names = [name for name in first if name != "id"]
+    batch: dict[str, Any] = {name: torch.stack([cast(Any, item)[name] for item in items]) for name in names}
+    return cast(Batch, {**batch, "id": [item["id"] for item in items]})
+
+
+def _shapes(item: ChipItem) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(held.shape) for name, held in item.items() if isinstance(held, Tensor)}
+
+
+def _said(item: ChipItem) -> str:
+    held = [f"{name} {' x '.join(map(str, shape)) or '(one)'}" for name, shape in _shapes(item).items()]
+    return ", ".join(held)
 
 
 def chip_in(region: Region, row: int, col: int, chip_size: int) -> Chip:

@@ -2,16 +2,15 @@
 
 import logging
 from functools import cached_property
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from eoseg.batch import Batch
 from eoseg.datasets.augment import Augmenter
+from eoseg.datasets.base import EOData
 from eoseg.datasets.chips import Chip, ChipDataset, ChipItem, collate, grid_chips
 from eoseg.datasets.config import AugmentConfig, SceneSource, SplitConfig, check_chip_size
 from eoseg.datasets.index import SceneIndex, load_index
@@ -22,13 +21,13 @@ from eoseg.datasets.statistics import TrainingSurvey, statistics_json, survey_tr
 from eoseg.datasets.survey import LabelSurvey, survey_labels
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
-from eoseg.recipe import Schema, Statistics
+from eoseg.recipe import Plain, Schema, Statistics
 
 _log = logging.getLogger(__name__)
 
 
-class SceneData(LightningDataModule):
-    """Chips from labelled scenes.
+class SceneData(EOData):
+    """Chips from scenes, of one date, two or many; labelled, or not for tasks that learn without labels.
 
     Everything is found when it is first asked for, in this order: the scenes' headers (`schema`), the
     labels (`split`), the training pixels (`statistics`). All of it follows from the configuration and
@@ -61,9 +60,10 @@ class SceneData(LightningDataModule):
             seed: Seed of the chips' positions and of the augmentation.
 
         Raises:
-            ConfigError: A number is out of range, or an augmentation is unknown.
+            ConfigError: A number is out of range, or an augmentation is unknown or of no use.
         """
         super().__init__()
+        augment.check_time(scenes.time)
         check_chip_size(chip_size)
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -80,8 +80,6 @@ class SceneData(LightningDataModule):
         self.chips_per_epoch = chips_per_epoch
         self.num_workers = num_workers
         self.seed = seed
-        self.run_folder: Path | None = None
-        """Where split.json and statistics.json are written; set it before training starts."""
         self._augmenter = Augmenter(augment, seed=seed)
 
     @cached_property
@@ -91,7 +89,7 @@ class SceneData(LightningDataModule):
 
     @property
     def schema(self) -> Schema:
-        """Bands and classes, from headers and configuration alone."""
+        """Bands, dates and classes or quantity, from headers and configuration alone."""
         return self.index.schema
 
     @cached_property
@@ -108,6 +106,15 @@ class SceneData(LightningDataModule):
     def split(self) -> Split:
         """Which pixels train, validate and test."""
         return make_split(self.index, self.survey, self.split_config, chip_size=self.chip_size)
+
+    @property
+    def split_record(self) -> dict[str, Plain]:
+        """How the split was made, and its hash."""
+        return {"method": self.split.method, "sha256": self.split.sha256}
+
+    def has(self, stage: str) -> bool:
+        """Whether a split holds any region."""
+        return bool(self.split.of(stage))
 
     @cached_property
     def training_survey(self) -> TrainingSurvey:
@@ -135,13 +142,15 @@ class SceneData(LightningDataModule):
         """
         if stage == "fit":
             statistics = self.statistics
-            self._augmenter.prepare(statistics, self.chip_size)
+            schema = self.schema
+            self._augmenter.prepare(statistics, self.chip_size, time=schema.time, steps=schema.steps)
             chips = {name: len(self.chips(name)) for name in SPLITS[1:]}
             _log.info(
-                "%d scenes; training on %s valid pixels, %s of them labelled; %d val and %d test chips.",
+                "%d scenes; training on %s valid pixels%s, %s; %d val and %d test chips.",
                 len(self.index.entries),
                 f"{statistics.valid_pixels:,}",
-                f"{sum(statistics.class_pixels):,}",
+                f" of {schema.steps} dates together" if schema.steps > 1 else "",
+                f"{sum(statistics.class_pixels):,} labelled" if self.index.is_labelled else "without labels",
                 chips["val"],
                 chips["test"],
             )

@@ -46,7 +46,7 @@ class SplitFacts:
     pixels: int
     valid_pixels: int
     class_pixels: tuple[int, ...]
-    """Labelled valid pixels per class."""
+    """Labelled valid pixels per class; without labels, one count of the usable pixels."""
     chips: int
     """Chips that cover its area once."""
 
@@ -61,6 +61,7 @@ class Diagnosis:
     band_names: list[str] = field(default_factory=list)
     bands: list[BandFacts] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
+    """Names of the classes, or of the quantity; none where the scenes have no labels."""
     class_pixels: list[int] = field(default_factory=list)
     """Labelled pixels per class over all scenes."""
     class_weights: list[float] = field(default_factory=list)

@@ -13,7 +13,7 @@ from eoseg.datasets.ground import crs_of, examine_grids, examine_leaks, pixel_of
 from eoseg.datasets.index import SceneIndex, load_index
 from eoseg.datasets.plausibility import judge_band, judge_scales
 from eoseg.datasets.ranges import ValueSurvey, survey_values
-from eoseg.datasets.reader import SceneReader, windows_of
+from eoseg.datasets.reader import SceneReader, read_size, windows_of
 from eoseg.datasets.splits import SPLITS, Split, make_split
 from eoseg.datasets.survey import LabelSurvey, survey_labels
 from eoseg.errors import EosegError
@@ -50,7 +50,7 @@ def diagnose(source: SceneSource, chip_size: int, split: SplitConfig, *, seed: i
         index = load_index(source)
         diagnosis.dtype, diagnosis.nodata = index.dtype, index.nodata
         diagnosis.band_names = list(index.schema.bands)
-        diagnosis.classes = index.schema.class_names
+        diagnosis.classes = index.label_names if index.is_labelled else []
         reader = SceneReader(index)
         try:
             _examine_values(diagnosis, reader, seed)
@@ -131,6 +131,8 @@ def _examine_nodata(diagnosis: Diagnosis, values: ValueSurvey, index: SceneIndex
 
 
 def _examine_labels(diagnosis: Diagnosis, survey: LabelSurvey) -> None:
+    if not diagnosis.classes:
+        return  # there are no labels
     diagnosis.class_pixels = survey.class_pixels
     pairs = zip(diagnosis.classes, survey.class_pixels, strict=True)
     absent = [name for name, count in pairs if count == 0]
@@ -155,7 +157,7 @@ def _examine_split(diagnosis: Diagnosis, reader: SceneReader, split: Split, chip
             diagnosis.splits.append(_count_split(reader, split, name, chip_size))
     for facts in diagnosis.splits:
         _examine_class_counts(diagnosis, facts)
-    if not split.of("train"):
+    if not (split.of("train") and diagnosis.classes):
         return
     train = diagnosis.splits[0]
     weights = Statistics((), diagnosis.dtype, train.pixels, train.valid_pixels, train.class_pixels)
@@ -175,16 +177,20 @@ def _count_split(reader: SceneReader, split: Split, name: str, chip_size: int) -
         area = region.window
         pixels += area.height * area.width
         chips += math.ceil(area.height / chip_size) * math.ceil(area.width / chip_size)
-        for window in windows_of(area, 1024):
+        for window in windows_of(area, read_size(1024, reader.index.schema.steps)):
             _, valid, labels = reader.read_labelled(region.scene_id, window)
-            valid_pixels += int(valid.sum())
+            valid_pixels += int(reader.usable(valid).sum())
             counts += np.bincount(labels.ravel(), minlength=IGNORE + 1)
-    classes = tuple(int(count) for count in counts[: len(reader.index.schema.classes)])
+    classes = tuple(int(count) for count in counts[: reader.index.schema.outputs])
     scenes = len({region.scene_id for region in regions})
     return SplitFacts(name, len(regions), scenes, pixels, valid_pixels, classes, chips)
 
 
 def _examine_class_counts(diagnosis: Diagnosis, facts: SplitFacts) -> None:
+    if not diagnosis.classes:  # there are no labels: all usable pixels count as one class
+        if not any(facts.class_pixels):
+            diagnosis.fail(f"The {facts.name} split has no valid pixel. Change the split.")
+        return
     counts = dict(zip(diagnosis.classes, facts.class_pixels, strict=True))
     known = [name for name, total in zip(diagnosis.classes, diagnosis.class_pixels, strict=True) if total]
     absent = [name for name in known if counts[name] == 0]

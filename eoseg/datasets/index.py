@@ -4,16 +4,19 @@ Only file headers are read here.
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from eoseg.datasets.config import SceneSource, as_list
+from eoseg.datasets.pairing import SceneFiles, find_scenes, name_scenes, pair_labels, some_of
 from eoseg.datasets.patterns import Match, find_files
 from eoseg.errors import BandError, ConfigError, DataError, unknown_name
+from eoseg.geo.dates import day_of_year
 from eoseg.geo.grid import Grid
 from eoseg.geo.labels import RasterLabels, is_vector
 from eoseg.geo.scene import Scene
+from eoseg.geo.values import ValueLabels
 from eoseg.recipe import Schema
 
 _log = logging.getLogger(__name__)
@@ -25,11 +28,26 @@ class SceneEntry:
 
     id: str
     image: str
+    """Path of the image; of the earliest, where there are several dates."""
     label: str | None
-    """Path of the label raster; None where polygons apply to all scenes."""
+    """Path of the label raster; None where polygons apply to all scenes, or there are no labels."""
     grid: Grid
     block_shape: tuple[int, int]
     """Height and width of the image file's storage blocks."""
+    later: tuple[str, ...] = ()
+    """Paths of the images of later dates, in their order."""
+    dates: tuple[date, ...] = ()
+    """The date of each image, where they are known."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Paths of all images, earliest first."""
+        return (self.image, *self.later)
+
+    @property
+    def days(self) -> tuple[int, ...]:
+        """Day of the year of each date, where they are known."""
+        return tuple(day_of_year(day) for day in self.dates)
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,19 @@ class SceneIndex:
     dtype: str
     nodata: float | None
     """Nodata value in force: the configuration's, else the files' own."""
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether there are labels; without them, every usable pixel counts as of one class."""
+        return self.source.labels is not None
+
+    @property
+    def label_names(self) -> list[str]:
+        """What pixels are counted by: the names of the classes, or that of the quantity."""
+        quantity = self.schema.quantity
+        if not self.is_labelled:
+            return ["valid pixels"]
+        return self.schema.class_names if quantity is None else [quantity.name]
 
     def entry(self, scene_id: str) -> SceneEntry:
         """A scene by its id.
@@ -73,26 +104,34 @@ def load_index(source: SceneSource) -> SceneIndex:
     """Find, pair and check the scenes of a configuration.
 
     Raises:
-        DataError: Images or labels are missing, unpaired, doubled or unlike each other; vector labels
-            meet a scene without CRS.
-        GridError: An image and its label are on different grids.
+        DataError: Images or labels are missing, unpaired, doubled or unlike each other; dates are missing or
+            in the wrong order; vector labels meet a scene without CRS.
+        GridError: An image and its label, or two dates of a scene, are on different grids.
         ConfigError: An option has no effect on these files.
     """
-    images = find_files(as_list(source.images), source.root, option="images")
-    labels = find_files(as_list(source.labels), source.root, option="labels")
+    scenes = find_scenes(source)
+    labels = [] if source.labels is None else find_files(as_list(source.labels), source.root, option="labels")
     vectors = tuple(match.path for match in labels if is_vector(match.path))
-    _check_label_options(source, vectors, labels)
-    pairs = [(image, None) for image in images] if vectors else _pair(images, labels)
-    headers = {image.path: _read_header(image.path, source) for image, _ in pairs}
+    pairs: list[tuple[SceneFiles, Match | None]] = [(scene, None) for scene in scenes]
+    if source.labels is not None:
+        _check_label_options(source, vectors, labels)
+    if labels and not vectors:
+        pairs = list(pair_labels(scenes, labels))
+    headers = {path: _read_header(path, source) for scene, _ in pairs for path in scene.paths}
     _require_alike(headers)
     entries: dict[str, SceneEntry] = {}
     unplaced: list[str] = []
-    for (image, label), name in zip(pairs, _ids([image for image, _ in pairs]), strict=True):
-        header = headers[image.path]
-        if label is not None and _check_label(header.grid, image.path, label.path, source):
+    for (scene, label), name in zip(pairs, name_scenes([scene for scene, _ in pairs]), strict=True):
+        image, *later = scene.paths
+        header = headers[image]
+        for path in later:
+            header.grid.require_same(headers[path].grid, this=image, that=path)
+        if label is not None and _check_label(header.grid, image, label.path, source):
             unplaced.append(label.path)
         label_path = label.path if label is not None else None
-        entries[name] = SceneEntry(name, image.path, label_path, header.grid, header.block_shape)
+        entries[name] = SceneEntry(
+            name, image, label_path, header.grid, header.block_shape, tuple(later), scene.dates
+        )
     _notice_missing_crs(list(entries.values()), vectors)
     if unplaced:
         _log.warning(
@@ -104,7 +143,7 @@ def load_index(source: SceneSource) -> SceneIndex:
     first = next(iter(headers.values()))
     return SceneIndex(
         source=source,
-        schema=_schema(source, first),
+        schema=_schema(source, first, steps=len(scenes[0].paths)),
         entries=dict(sorted(entries.items())),
         vectors=vectors,
         dtype=first.dtype,
@@ -119,6 +158,11 @@ def _check_label_options(source: SceneSource, vectors: Sequence[str], labels: Se
             f"'labels' mixes vectors ('{vectors[0]}') and rasters ('{raster}'). Give one kind: rasters pair "
             "with images by name, vectors apply to all."
         )
+    if vectors and source.quantity is not None:
+        raise ConfigError(
+            f"quantity: {source.quantity} needs label rasters of numbers, but the labels are vectors "
+            f"('{vectors[0]}'). Burn them into rasters (gdal_rasterize -a), or name classes."
+        )
     if vectors and source.label_encoding != "values":
         raise ConfigError(
             "label_encoding: colors is for label rasters, but the labels are vectors. Leave it out."
@@ -127,63 +171,6 @@ def _check_label_options(source: SceneSource, vectors: Sequence[str], labels: Se
         raise ConfigError(
             f"attribute: {source.attribute} is for vector labels, but the labels are rasters. Leave it out."
         )
-
-
-def _pair(images: list[Match], labels: list[Match]) -> list[tuple[Match, Match | None]]:
-    """Pair by what the wildcards matched; every misfit goes into one message."""
-    if len(images) == len(labels) == 1:
-        return [(images[0], labels[0])]
-    images_by, labels_by = _by_key(images), _by_key(labels)
-    doubled = any(len(held) > 1 for held in (*images_by.values(), *labels_by.values()))
-    if doubled and _pattern_count(images) == _pattern_count(labels) > 1:
-        # "train/*.tif" and "test/*.tif" may hold the same names: then the first pattern of the
-        # images goes with the first of the labels, and so on.
-        images_by, labels_by = _by_key(images, with_pattern=True), _by_key(labels, with_pattern=True)
-    misfits = [
-        *(_doubled("images", held, "label") for held in images_by.values() if len(held) > 1),
-        *(_doubled("labels", held, "image") for held in labels_by.values() if len(held) > 1),
-    ]
-    for what, have, other in (
-        ("images without label", images_by, labels_by),
-        ("labels without image", labels_by, images_by),
-    ):
-        alone = [held[0].path for key, held in have.items() if key not in other]
-        if alone:
-            misfits.append(f"{len(alone)} {what}: {_some(alone)}")
-    if misfits:
-        raise DataError(
-            f"Images and labels do not pair up: {'; '.join(misfits)}. What the wildcards of 'images' and of "
-            "'labels' match must be the same text for an image and its label; correct the patterns or files."
-        )
-    return [(held[0], labels_by[key][0]) for key, held in images_by.items()]
-
-
-def _by_key(matches: list[Match], *, with_pattern: bool = False) -> dict[tuple[str, ...], list[Match]]:
-    held: dict[tuple[str, ...], list[Match]] = defaultdict(list)
-    for match in matches:
-        held[(str(match.pattern), *match.key) if with_pattern else match.key].append(match)
-    return dict(held)
-
-
-def _pattern_count(matches: list[Match]) -> int:
-    return max(match.pattern for match in matches) + 1
-
-
-def _doubled(what: str, held: list[Match], partner: str) -> str:
-    return f"{len(held)} {what} for one {partner}: {_some([match.path for match in held])}"
-
-
-def _some(paths: list[str], most: int = 4) -> str:
-    more = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return ", ".join(f"'{path}'" for path in paths[:most]) + more
-
-
-def _ids(images: list[Match]) -> list[str]:
-    """The shortest kind of id that tells all scenes apart."""
-    for names in ([image.id for image in images], [image.full_id for image in images]):
-        if len(set(names)) == len(names):
-            return names
-    return [image.path for image in images]
 
 
 def _read_header(path: str, source: SceneSource) -> _Header:
@@ -228,14 +215,21 @@ def _said(value: object) -> str:
     return f"{len(value)} ({', '.join(value)})" if isinstance(value, tuple) else str(value)
 
 
+def open_raster_labels(path: str, source: SceneSource) -> RasterLabels | ValueLabels:
+    """Open a label raster: of numbers where the configuration names a quantity, else of classes."""
+    if source.quantity is not None:
+        return ValueLabels(path, ignore=source.ignore)
+    return RasterLabels(
+        path, classes=source.map_classes, encoding=source.label_encoding, ignore=source.ignore
+    )
+
+
 def _check_label(grid: Grid, image: str, label: str, source: SceneSource) -> bool:
     """Refuse a label on another grid; True where it has no CRS and only its size fits.
 
     Many sets ship PNG labels beside GeoTIFF images: there, equal sizes are all one can check.
     """
-    labels = RasterLabels(
-        label, classes=source.map_classes, encoding=source.label_encoding, ignore=source.ignore
-    )
+    labels = open_raster_labels(label, source)
     labels.close()
     same_size = (labels.grid.height, labels.grid.width) == (grid.height, grid.width)
     if same_size and grid.is_georeferenced and not labels.grid.is_georeferenced:
@@ -251,7 +245,7 @@ def _notice_missing_crs(entries: list[SceneEntry], vectors: Sequence[str]) -> No
     if vectors:
         raise DataError(
             f"{len(without)} scenes have no CRS, so the polygons of '{vectors[0]}' cannot be laid over them: "
-            f"{_some(without)}. Give them one (rio edit-info --crs), or use raster labels."
+            f"{some_of(without)}. Give them one (rio edit-info --crs), or use raster labels."
         )
     _log.warning(
         "%d of %d scenes have no CRS (first: '%s'): they are paired pixel by pixel, and maps made of them "
@@ -262,7 +256,7 @@ def _notice_missing_crs(entries: list[SceneEntry], vectors: Sequence[str]) -> No
     )
 
 
-def _schema(source: SceneSource, header: _Header) -> Schema:
+def _schema(source: SceneSource, header: _Header, *, steps: int) -> Schema:
     return Schema(
         bands=header.bands,
         classes=source.map_classes,
@@ -270,4 +264,7 @@ def _schema(source: SceneSource, header: _Header) -> Schema:
         bands_named_by_config=source.band_names is not None and not header.has_band_names,
         nodata=source.nodata if header.nodata is None else None,
         pixel_size=header.grid.pixel_size if header.grid.is_georeferenced else None,
+        time=source.time,
+        steps=steps,
+        quantity=source.label_quantity,
     )

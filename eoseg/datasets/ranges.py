@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eoseg.datasets.reader import SceneReader, windows_of
+from eoseg.datasets.reader import SceneReader, read_size, windows_of
 from eoseg.datasets.statistics import RunningMoments, band_statistics
 from eoseg.geo.window import Window
 from eoseg.recipe import BandStatistics
@@ -47,7 +47,8 @@ def survey_values(reader: SceneReader, *, seed: int = 0) -> ValueSurvey:
         seed: Draws the sample for the percentiles.
     """
     index = reader.index
-    total = sum(entry.grid.height * entry.grid.width for entry in index.entries.values())
+    steps = index.schema.steps
+    total = steps * sum(entry.grid.height * entry.grid.width for entry in index.entries.values())
     rate, rng = min(1.0, _SAMPLE / total), np.random.default_rng(seed)
     moments, samples = RunningMoments.of(len(index.schema.bands)), []
     candidates = _candidates(index.dtype)
@@ -56,14 +57,17 @@ def survey_values(reader: SceneReader, *, seed: int = 0) -> ValueSurvey:
     for scene_id, entry in index.entries.items():
         whole, valid_pixels = entry.grid.window, 0
         held = np.zeros((len(candidates), 3), np.int64)  # in the scene, on its border, at corners
-        for window in windows_of(whole, _READ_PX):
+        for window in windows_of(whole, read_size(_READ_PX, steps)):
             image, valid = reader.read(scene_id, window)
-            values = image[:, valid].astype(np.float64)  # (C, n)
+            values = np.moveaxis(image, -3, 0)[:, valid].astype(np.float64)  # (C, n), all dates together
             moments.update(values)
             samples.append(values[:, rng.random(values.shape[1]) < rate])
             valid_pixels += values.shape[1]
-            held += _count_fills(image, valid, candidates, whole, window)
-        pixels, border = whole.height * whole.width, _border_pixels(whole)
+            size = (window.height, window.width)
+            dates = zip(image.reshape(steps, -1, *size), valid.reshape(steps, *size), strict=True)
+            for date, known in dates:
+                held += _count_fills(date, known, candidates, whole, window)
+        pixels, border = steps * whole.height * whole.width, steps * _border_pixels(whole)
         valid_share[scene_id] = valid_pixels / pixels
         shares.append(held / [pixels, border, 1])
     bands: tuple[BandStatistics, ...] = ()

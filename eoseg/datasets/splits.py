@@ -1,13 +1,8 @@
 """Which pixels train, which validate and which test: regions of scenes that share no pixel."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +17,14 @@ from eoseg.datasets.blocks import (
 )
 from eoseg.datasets.config import SplitConfig
 from eoseg.datasets.index import SceneIndex
+from eoseg.datasets.split_file import SPLITS, Region, Split, read_split
 from eoseg.datasets.survey import LabelSurvey
 from eoseg.errors import ConfigError, DataError, unknown_name
-from eoseg.geo.window import Window
 from eoseg.recipe import Plain
 
-_log = logging.getLogger(__name__)
+__all__ = ["SPLITS", "Region", "Split", "make_split", "read_split", "splits_of_folds"]
 
-SPLITS = ("train", "val", "test")
-"""The splits; where two meet, the earlier gives way to the later."""
+_log = logging.getLogger(__name__)
 
 _ATTEMPTS = 32
 """Assignments of blocks that are drawn; the best is taken."""
@@ -40,94 +34,6 @@ _WANTED_BLOCKS = 16
 
 _CHIPS_PER_BLOCK = (8, 6, 4, 3, 2, 1.5, 1)
 """Sides of a block, in chips, from which the automatic block size chooses the largest that suffices."""
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A rectangle of a scene that belongs to one split."""
-
-    scene_id: str
-    window: Window
-    split: str
-
-
-@dataclass(frozen=True)
-class Split:
-    """All regions, and how they were made."""
-
-    method: str
-    seed: int
-    parameters: dict[str, Plain]
-    regions: tuple[Region, ...]
-
-    def of(self, split: str) -> tuple[Region, ...]:
-        """The regions of one split."""
-        return tuple(region for region in self.regions if region.split == split)
-
-    @property
-    def sha256(self) -> str:
-        """Hash over everything that the split says, in a canonical form."""
-        return _hash(self._content())
-
-    def _content(self) -> dict[str, Any]:
-        return {
-            "method": self.method,
-            "seed": self.seed,
-            "parameters": self.parameters,
-            "regions": [
-                {
-                    "scene": region.scene_id,
-                    "split": region.split,
-                    "window": [
-                        region.window.row,
-                        region.window.col,
-                        region.window.height,
-                        region.window.width,
-                    ],
-                }
-                for region in self.regions
-            ],
-        }
-
-    def to_json(self) -> str:
-        """The text of split.json."""
-        content = self._content()
-        lines = ",\n    ".join(json.dumps(region) for region in content.pop("regions"))
-        head = json.dumps({"sha256": self.sha256, **content}, indent=2).removesuffix("\n}")
-        return f'{head},\n  "regions": [\n    {lines}\n  ]\n}}\n'
-
-
-def read_split(path: str | Path, index: SceneIndex) -> Split:
-    """Read a split.json and check it against the scenes.
-
-    Raises:
-        DataError: The file is missing or no split, its hash does not fit, or it names other scenes.
-    """
-    values = _read_json(Path(path))
-    try:
-        regions = tuple(
-            Region(entry["scene"], Window(*entry["window"]), entry["split"]) for entry in values["regions"]
-        )
-        split = Split(values["method"], values["seed"], values["parameters"], regions)
-        stored = values["sha256"]
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"'{path}' is not a split of eoseg ({error}). Use a split.json of a run folder."
-        ) from None
-    if stored != split.sha256:
-        raise DataError(
-            f"'{path}' was changed: its SHA-256 says {str(stored)[:12]}, its content {split.sha256[:12]}. "
-            "Use the original, or remove split.path to make a new split."
-        )
-    for region in regions:
-        if not index.entry(region.scene_id).grid.window.contains(region.window):
-            raise DataError(
-                f"'{path}' has a region outside the scene '{region.scene_id}'. Use it with its own data."
-            )
-        if region.split not in SPLITS:
-            raise DataError(f"'{path}': {unknown_name('split', region.split, SPLITS)}")
-    _refuse_overlaps(split, path)
-    return split
 
 
 def make_split(index: SceneIndex, survey: LabelSurvey, config: SplitConfig, *, chip_size: int) -> Split:
@@ -148,7 +54,7 @@ def make_split(index: SceneIndex, survey: LabelSurvey, config: SplitConfig, *, c
         _require_agreement(split, config)
         return split
     if config.method == "files":
-        split = _by_files(index, config)
+        split = _by_files(index, config) if config.folds is None else _by_scenes(index, config)
     elif config.method == "random":
         _log.warning(
             "Random chips: neighbours lie in different splits, so validation and test figures are too good. "
@@ -201,6 +107,36 @@ def _by_files(index: SceneIndex, config: SplitConfig) -> Split:
     return Split("files", 0, parameters, tuple(regions))
 
 
+def _by_scenes(index: SceneIndex, config: SplitConfig) -> Split:
+    """Folds of whole scenes, of about as many scenes each."""
+    names = sorted(index.entries)
+    folds = config.folds or 0
+    if len(names) < folds:
+        raise DataError(
+            f"{folds} folds of scenes need as many scenes; found {len(names)}. Lower split.folds."
+        )
+    order = np.random.default_rng(config.seed).permutation(len(names))
+    numbers = np.empty(len(names), np.int64)
+    numbers[order] = np.arange(len(names)) % folds
+    splits = splits_of_folds(numbers, folds=folds, fold=config.fold)
+    regions = [
+        Region(name, index.entry(name).grid.window, SPLITS[number])
+        for name, number in zip(names, splits.tolist(), strict=True)
+    ]
+    return Split("files", config.seed, {"folds": folds, "fold": config.fold}, tuple(regions))
+
+
+def splits_of_folds(numbers: NDArray[np.int64], *, folds: int, fold: int) -> NDArray[np.int64]:
+    """From numbers of folds to those of splits: `fold` tests, the next one validates, the rest trains.
+
+    Args:
+        numbers: Fold of each item, 0 to `folds` - 1, or -1 for one that may train in each.
+        folds: How many there are.
+        fold: Which one tests.
+    """
+    return np.where(numbers == fold, 2, np.where(numbers == (fold + 1) % folds, 1, 0))
+
+
 def _by_blocks(
     index: SceneIndex, survey: LabelSurvey, config: SplitConfig, chip_size: int, *, size: int, buffer: int
 ) -> Split:
@@ -209,35 +145,60 @@ def _by_blocks(
     rng, total = np.random.default_rng(config.seed), np.array(survey.class_pixels)
     drawn = []
     for attempt in range(1 if config.method == "random" else _ATTEMPTS):
-        splits = _assign(counts, config, rng)
+        parts = _assign(counts, config, rng)
         regions = tuple(
             Region(name, window, SPLITS[number])
             for name in index.entries
             for number, window in split_windows(
-                splits[name], *edges[name], buffer=buffer, narrowest=min(chip_size, size) // 2
+                _splits(parts[name], config),
+                *edges[name],
+                buffer=buffer,
+                narrowest=min(chip_size, size) // 2,
             )
         )
-        held = np.array([_labels_in(regions, split, survey) for split in SPLITS])  # (3, K)
-        drawn.append((badness(held, total, np.array(config.shares)), attempt, regions))
+        if config.folds is None:
+            held = np.array([_labels_in(regions, split, survey) for split in SPLITS])  # (3, K)
+        else:  # judged without the buffer, which lies elsewhere for each fold: all share one division
+            held = np.array([_in_part(counts, parts, number) for number in range(config.folds)])
+        drawn.append((badness(held, total, np.array(config.parts)), attempt, regions))
     _, _, regions = min(drawn)
-    parameters: dict[str, Plain] = {"val": config.shares[1], "test": config.shares[2], "block_size": size}
-    return Split(config.method, config.seed, parameters | {"buffer": buffer}, regions)
+    parameters: dict[str, Plain] = {"block_size": size, "buffer": buffer}
+    if config.folds is None:
+        parameters |= {"val": config.shares[1], "test": config.shares[2]}
+    else:
+        parameters |= {"folds": config.folds, "fold": config.fold}
+    return Split(config.method, config.seed, parameters, regions)
+
+
+def _splits(parts: NDArray[np.int64], config: SplitConfig) -> NDArray[np.int64]:
+    """Split numbers of blocks, from their parts; a part is a split unless there are folds."""
+    if config.folds is None:
+        return np.maximum(parts, 0)
+    return splits_of_folds(parts, folds=config.folds, fold=config.fold)
+
+
+def _in_part(
+    counts: dict[str, NDArray[np.int64]], parts: dict[str, NDArray[np.int64]], number: int
+) -> NDArray[np.int64]:
+    """Labelled pixels per class of one part, `(K,)`."""
+    return np.sum([counts[name][parts[name] == number].sum(axis=0) for name in counts], axis=0)
 
 
 def _assign(
     counts: dict[str, NDArray[np.int64]], config: SplitConfig, rng: np.random.Generator
 ) -> dict[str, NDArray[np.int64]]:
-    """Split numbers of the blocks of each scene; blocks without labels train, and count for nothing."""
+    """Numbers of the parts of the blocks of each scene; -1 for blocks without labels, which train."""
     flat = np.concatenate([held.reshape(-1, held.shape[-1]) for held in counts.values()])  # (blocks, K)
     labelled = np.flatnonzero(flat.any(axis=1))
-    shares = np.array(config.shares)
+    shares = np.array(config.parts)
     needed = int((shares > 0).sum())
     if len(labelled) < needed:
+        what = "splits" if config.folds is None else "folds"
         raise DataError(
-            f"Only {len(labelled)} blocks hold labels, but {needed} splits need at least one each. Give more "
-            "scenes, a smaller chip_size or block_size, or set split.val or split.test to 0."
+            f"Only {len(labelled)} blocks hold labels, but {needed} {what} need at least one each. Give more "
+            "scenes, a smaller chip_size or block_size, or fewer of them (split.val or split.test 0, folds)."
         )
-    splits = np.zeros(len(flat), np.int64)
+    splits = np.full(len(flat), -1, np.int64)
     if config.method == "random":
         splits[labelled] = assign_at_random(len(labelled), shares, rng)
     else:
@@ -257,7 +218,7 @@ def _random_size(survey: LabelSurvey, chip_size: int) -> int:
 
 def _choose_size(index: SceneIndex, survey: LabelSurvey, config: SplitConfig, chip_size: int) -> int:
     """The largest block that leaves enough labelled blocks to divide; smaller than a chip only if it must."""
-    needed = sum(share > 0 for share in config.shares)
+    needed = sum(share > 0 for share in config.parts)
     sizes = [-(-int(factor * chip_size) // survey.cell) * survey.cell for factor in _CHIPS_PER_BLOCK]
     for wanted, candidates in (
         (_WANTED_BLOCKS, sizes),
@@ -298,7 +259,7 @@ def _notice_absent_classes(split: Split, survey: LabelSurvey, index: SceneIndex)
         if not split.of(name):
             continue
         missing = (total > 0) & (_labels_in(split.regions, name, survey) == 0)
-        absent = [index.schema.class_names[place] for place in np.flatnonzero(missing)]
+        absent = [index.label_names[place] for place in np.flatnonzero(missing)]
         if absent:
             _log.warning("The %s split has no labelled pixel of %s.", name, ", ".join(absent))
 
@@ -319,33 +280,3 @@ def _cells_between(start: int, stop: int, cell: int, count: int) -> slice:
     first, last = -(-(start - cell // 2) // cell), -(-(stop - cell // 2) // cell)
     # The last cell may be cut short by the scene's edge, so that its centre lies outside.
     return slice(first, count if stop > (count - 1) * cell else last)
-
-
-def _refuse_overlaps(split: Split, path: str | Path) -> None:
-    by_scene: dict[str, list[Region]] = {}
-    for region in split.regions:
-        for other in by_scene.setdefault(region.scene_id, []):
-            if other.window.intersection(region.window) is not None:
-                raise DataError(
-                    f"'{path}' has overlapping regions in the scene '{region.scene_id}'. Correct it."
-                )
-        by_scene[region.scene_id].append(region)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"There is no file '{path}'. Check split.path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"'{path}' is not a split of eoseg ({error}). Use a split.json of a run folder."
-        ) from None
-    if not isinstance(values, dict):
-        raise DataError(f"'{path}' is not a split of eoseg. Use a split.json of a run folder.")
-    return values
-
-
-def _hash(content: dict[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

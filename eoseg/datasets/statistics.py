@@ -1,4 +1,8 @@
-"""Statistics of the training pixels, and where among them chips with labels lie; in one pass."""
+"""Statistics of the training pixels, and where among them chips with labels lie; in one pass.
+
+Of pairs and series every date of a pixel counts: a band has one mean and one deviation for all dates, so
+that the network sees what changed between them.
+"""
 
 import dataclasses
 import json
@@ -8,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from eoseg.datasets.reader import SceneReader, windows_of
+from eoseg.datasets.reader import SceneReader, read_size, windows_of
 from eoseg.datasets.splits import Region
 from eoseg.datasets.survey import cell_counts
 from eoseg.errors import DataError
-from eoseg.recipe import BandStatistics, Statistics
+from eoseg.recipe import IGNORE, BandStatistics, Statistics
 
 _SAMPLE = 400_000
 """Pixels from which percentiles are estimated; where there are fewer, they are exact."""
@@ -46,39 +50,63 @@ def survey_training(
         DataError: There is no valid pixel, or no labelled valid pixel, in the training regions.
     """
     schema = reader.index.schema
-    pixels = sum(region.window.height * region.window.width for region in regions)
-    moments = RunningMoments.of(len(schema.bands))
-    classes, cell = len(schema.classes), max(1, chip_size // 8)
-    step = max(1, _READ_PX // cell) * cell
-    rng, rate = np.random.default_rng(seed), min(1.0, _SAMPLE / max(pixels, 1))
-    samples, labelled, totals = [], [], np.zeros(classes, np.int64)
+    pixels = schema.steps * sum(region.window.height * region.window.width for region in regions)
+    cell = max(1, chip_size // 8)
+    bands = _Sampled.of(len(schema.bands), pixels, seed)
+    target = _Sampled.of(1, pixels // schema.steps, seed)
+    labelled, totals = [], np.zeros(schema.outputs, np.int64)
     for region in regions:
         area = region.window
         held = np.zeros((-(-area.height // cell), -(-area.width // cell)), np.int64)
-        for window in windows_of(area, step):
+        for window in windows_of(area, read_size(_READ_PX, schema.steps, multiple=cell)):
             image, valid, labels = reader.read_labelled(region.scene_id, window)
-            values = image[:, valid].astype(np.float64)  # (C, n)
-            moments.update(values)
-            samples.append(values[:, rng.random(values.shape[1]) < rate])
-            counts = cell_counts(labels, cell, classes)  # (rows, columns, K)
+            bands.add(np.moveaxis(image, -3, 0)[:, valid])  # (C, n), all dates together
+            if schema.quantity is not None:
+                target.add(reader.read_values(region.scene_id, window)[None, labels != IGNORE])
+            counts = cell_counts(labels, cell, schema.outputs)  # (rows, columns, K)
             row, col = (window.row - area.row) // cell, (window.col - area.col) // cell
             held[row : row + counts.shape[0], col : col + counts.shape[1]] = counts.sum(axis=2)
             totals += counts.sum(axis=(0, 1))
         labelled.append(held)
-    if not moments.count:
+    if not bands.moments.count:
         raise DataError(
             "The training regions hold no valid pixel. Check 'nodata', and which scenes are in which split."
         )
     if not totals.any():
         raise DataError("The training regions hold no labelled valid pixel. Check the labels and the split.")
     statistics = Statistics(
-        bands=band_statistics(schema.bands, moments, np.concatenate(samples, axis=1)),
+        bands=bands.statistics(schema.bands),
         dtype=reader.index.dtype,
         pixels=pixels,
-        valid_pixels=moments.count,
+        valid_pixels=bands.moments.count,
         class_pixels=tuple(int(total) for total in totals),
+        target=None if schema.quantity is None else target.statistics([schema.quantity.name])[0],
     )
     return TrainingSurvey(statistics, cell, tuple(labelled))
+
+
+@dataclass
+class _Sampled:
+    """Moments of values that come in parts, and a seeded sample of them."""
+
+    moments: "RunningMoments"
+    rng: np.random.Generator
+    rate: float
+    """Share of the values that is kept."""
+    kept: list[NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, bands: int, pixels: int, seed: int) -> "_Sampled":
+        rate = min(1.0, _SAMPLE / max(pixels, 1))
+        return cls(RunningMoments.of(bands), np.random.default_rng(seed), rate, [])
+
+    def add(self, part: NDArray[np.float32]) -> None:
+        values = part.astype(np.float64)  # (C, n)
+        self.moments.update(values)
+        self.kept.append(values[:, self.rng.random(values.shape[1]) < self.rate])
+
+    def statistics(self, names: Sequence[str]) -> tuple[BandStatistics, ...]:
+        return band_statistics(names, self.moments, np.concatenate(self.kept, axis=1))
 
 
 @dataclass

@@ -1,4 +1,7 @@
-"""One pass over all labels before training: every value is checked, every labelled pixel counted."""
+"""One pass over all labels before training: every value is checked, every labelled pixel counted.
+
+Of scenes without labels the images are read instead, and every usable pixel counts.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -22,7 +25,11 @@ _READ_PX = 1024
 
 @dataclass(frozen=True, eq=False)
 class LabelSurvey:
-    """Labelled pixels per class in square cells of each scene, whatever the images hold there."""
+    """Labelled pixels per class in square cells of each scene, whatever the images hold there.
+
+    Where labels are a quantity, all that have a value count as one class; where there are none, all pixels
+    that are usable.
+    """
 
     cell: int
     """Height and width of a cell in pixels; cells start at the scene's top left corner."""
@@ -47,20 +54,22 @@ def survey_labels(reader: SceneReader, *, chip_size: int, block_size: int | None
         block_size: Height and width of the blocks of a split, where they are given; cells are as large.
 
     Raises:
-        DataError: A label is no class's, or no pixel of any scene is labelled.
+        DataError: A label is no class's, or no pixel of any scene is labelled (usable, without labels).
     """
     entries = reader.index.entries
     longest = max(max(entry.grid.height, entry.grid.width) for entry in entries.values())
     cell = block_size or max(-(-chip_size // 4), -(-longest // _MOST_CELLS))
     counts, conflicts = {}, 0
     for scene_id, entry in entries.items():
-        labels = reader.labels(scene_id)
+        labels = reader.labels(scene_id) if reader.index.is_labelled else None
         if isinstance(labels, VectorLabels):
             conflicts += sum(
                 labels.read_with_conflicts(window)[1] for window in windows_of(entry.grid.window, _READ_PX)
             )
         counts[scene_id] = _count(reader, scene_id, cell)
     survey = LabelSurvey(cell, counts, conflicts)
+    if not any(survey.class_pixels) and not reader.index.is_labelled:
+        raise DataError("No scene holds a valid pixel. Check 'nodata' and the files.")
     if not any(survey.class_pixels):
         raise DataError(
             "No pixel of any scene is labelled. Check that the labels lie over the scenes, and what 'ignore' "
@@ -75,7 +84,7 @@ def survey_labels(reader: SceneReader, *, chip_size: int, block_size: int | None
 
 def _count(reader: SceneReader, scene_id: str, cell: int) -> NDArray[np.int64]:
     entry = reader.index.entry(scene_id)
-    classes = len(reader.index.schema.classes)
+    classes = reader.index.schema.outputs
     rows, cols = -(-entry.grid.height // cell), -(-entry.grid.width // cell)
     counts = np.zeros((rows, cols, classes), np.int64)
     step = max(1, _READ_PX // cell) * cell

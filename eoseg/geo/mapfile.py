@@ -1,4 +1,4 @@
-"""Map files: a uint8 class per pixel, or one uint8 probability per class, that explain themselves."""
+"""Map files that explain themselves: a uint8 class per pixel, or for each class a label or probability."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from eoseg.recipe import IGNORE, MapClass
 PROBABILITY_STEPS = 250
 """A stored probability is `round(probability * 250)`: steps of 0.004; 255 means "no value"."""
 
-type MapKind = Literal["classes", "probabilities"]
+type MapKind = Literal["classes", "labels", "probabilities"]
 
 _KIND, _CLASSES = "EOSEG_KIND", "EOSEG_CLASSES"
 
@@ -100,6 +100,53 @@ class ProbabilityWriter(CogWriter):
         super().__init__(path, grid, layout, block=block, overwrite=overwrite)
 
 
+class LabelWriter(CogWriter):
+    """Write several labels per pixel, one band for each: 1 where it holds, 0 where it does not."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        grid: Grid,
+        classes: tuple[MapClass, ...],
+        *,
+        block: int = COG_BLOCK,
+        overwrite: bool = False,
+    ) -> None:
+        """Begin a raster of labels; the arguments are those of `MapWriter`."""
+        names = tuple(entry.name for entry in classes)
+        layout = Layout(bands=names, overviews="MODE", tags=_own_tags("labels", classes))
+        super().__init__(path, grid, layout, block=block, overwrite=overwrite)
+        self._holding: NDArray[np.int64] = np.zeros(len(classes), np.int64)
+        self._known = 0
+
+    def write(self, window: Window, values: NDArray[Any]) -> None:
+        """Write labels.
+
+        Args:
+            window: Where, inside the grid.
+            values: `(K, height, width)` of 0 and 1; `IGNORE` in all bands of a pixel without value.
+
+        Raises:
+            OutputError: A value is none of these, or the disk is full.
+        """
+        unknown = ~np.isin(values, (0, 1, IGNORE))
+        if unknown.any():
+            raise OutputError(f"A map of labels holds 0, 1 and {IGNORE}; found {values[unknown][0]}.")
+        super().write(window, values)
+        self._holding += (values == 1).sum(axis=(1, 2))
+        self._known += int((values[0] != IGNORE).sum())
+
+    @property
+    def class_pixels(self) -> tuple[int, ...]:
+        """Pixels written at which each label holds."""
+        return tuple(int(count) for count in self._holding)
+
+    @property
+    def known_pixels(self) -> int:
+        """Pixels written that have labels, be it none of them."""
+        return self._known
+
+
 def probability_path(map_path: Path) -> Path:
     """Where the probabilities that go with a map are."""
     return map_path.with_name(f"{map_path.stem}_probabilities.tif")
@@ -117,14 +164,17 @@ class MapInfo:
     """Provenance: eoseg's version, checkpoint, scene, options, and whether the map is exact."""
 
 
-def map_kind(path: str | Path) -> MapKind | None:
+def map_kind(path: str | Path) -> MapKind | Literal["values"] | None:
     """What an eoseg map holds, or None where a raster is no eoseg map.
+
+    Values are those of a quantity; `eoseg.geo.valuefile` reads them.
 
     Raises:
         DataError: The file is missing or is no raster.
     """
     kind = _tags(path).get(_KIND)
-    return kind if kind in ("classes", "probabilities") else None  # type: ignore[return-value]
+    known = ("classes", "labels", "probabilities", "values")
+    return kind if kind in known else None  # type: ignore[return-value]
 
 
 def read_map_info(path: str | Path, *, kind: MapKind = "classes") -> MapInfo:
@@ -147,7 +197,12 @@ def read_map_info(path: str | Path, *, kind: MapKind = "classes") -> MapInfo:
             "Make a map with 'eoseg predict'."
         )
     if found != kind:
-        raise DataError(f"'{path}' holds {found}; expected {kind}. Give the other file of that run.")
+        remedy = (
+            "Give the other file of that run."
+            if {found, kind} == {"classes", "probabilities"}
+            else "Give a map of another checkpoint."
+        )
+        raise DataError(f"'{path}' holds {found}; expected {kind}. {remedy}")
     try:
         classes = tuple(
             MapClass(entry["name"], tuple(entry["values"]), (*entry["color"],))

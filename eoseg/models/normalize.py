@@ -99,3 +99,34 @@ class Normalize(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._ready = False  # the state may be that of a layer which was never set
+
+
+class Rescale(nn.Module):
+    """The last layer of a regression: from standardised values to the quantity's own unit."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        """Make a layer that changes nothing until its statistics are set."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("std", torch.ones(()))
+
+    def set_statistics(self, statistics: Statistics) -> None:
+        """Take mean and standard deviation of the training labels. A deviation of 0 becomes 1.
+
+        Raises:
+            CheckpointError: The statistics say nothing of a quantity.
+        """
+        if statistics.target is None:
+            raise CheckpointError(
+                "The training statistics hold no values of a quantity. A regression needs labels that are "
+                "values, not classes: set 'quantity' in the data."
+            )
+        self.mean.fill_(statistics.target.mean)
+        self.std.fill_(statistics.target.std or 1.0)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Take standardised values of any shape to the quantity's unit."""
+        return values.float() * self.std + self.mean

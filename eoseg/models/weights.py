@@ -9,8 +9,9 @@ import logging
 import pickle
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,13 @@ from eoseg.models.encoders import bare_name, is_timm, make_encoder, resolve_enco
 
 logger = logging.getLogger(__name__)
 
-_RGB = ("red", "green", "blue")
+RGB = ("red", "green", "blue")
+"""The bands that ImageNet's weights were trained on."""
 
 # Common names of STAC's electro-optical extension (https://github.com/stac-extensions/eo) and their
 # usual short forms, for each sensor whose weights torchgeo has. Band codes are compared as "b04".
-_COLORS = {"r": "red", "g": "green", "b": "blue", "n": "nir"}
-_COLOR_CODES = {**_COLORS, "b04": "red", "b03": "green", "b02": "blue"}
+COLORS = {"r": "red", "g": "green", "b": "blue", "n": "nir"}
+COLOR_CODES = {**COLORS, "b04": "red", "b03": "green", "b02": "blue"}
 _SENTINEL2 = {
     **{"coastal": "b01", "blue": "b02", "green": "b03", "red": "b04", "nir": "b08", "nir08": "b08a"},
     **{"rededge071": "b05", "rededge075": "b06", "rededge078": "b07", "nir09": "b09", "cirrus": "b10"},
@@ -64,29 +66,86 @@ def load_encoder_weights(encoder: nn.Module, name: str, *, weights: str, bands: 
     """
     depth = int(cast(int, encoder._depth))
     if "." in weights:
-        state, source, aliases = _torchgeo_weights(weights, name)
+        entry = find_torchgeo(weights)
+        trained = trained_model(entry)
+        if trained != bare_name(name):
+            raise ConfigError(_wrong_encoder(weights, trained, name))
+        state, source, aliases = torchgeo_weights(weights, entry)
     else:
-        state, source, aliases = _smp_weights(weights, name, depth), _RGB, _COLOR_CODES
+        state, source, aliases = _smp_weights(weights, name, depth), RGB, COLOR_CODES
     if is_timm(name) and not any(key.startswith("model.") for key in state):
         state = {f"model.{key}": value for key, value in state.items()}  # smp wraps timm's models
-    inputs = _input_layers(encoder, name, depth)
-    own = encoder.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    wrong = [
-        key for key in own if key in state and not _fits(state[key], own[key], key in inputs, len(source))
-    ]
-    if missing or wrong:
-        raise ConfigError(
-            f"The weights '{weights}' do not fit the encoder '{name}': {len(missing)} of its values are "
-            f"missing and {len(wrong)} have another shape, such as {(missing + wrong)[0]}. Choose other "
-            "weights, or null."
-        )
-    kernels = _matching_kernels(bands, source, aliases)
-    fitted = {key: state[key] for key in own if key in state}
-    for key in inputs:
-        fitted[key] = _adapt(state[key], kernels)
-    encoder.load_state_dict({**own, **fitted})
-    _log(weights, name, bands, source, kernels)
+    start = Start(f"encoder '{name}'", weights, source, aliases)
+    start.fill(encoder, state, inputs=input_layers(encoder, name), bands=bands)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Pretrained weights on their way into a network."""
+
+    what: str
+    """The network that is filled, for messages."""
+    weights: str
+    """Name of the weights, for messages."""
+    source: Sequence[str]
+    """Names of the bands that the weights were trained on."""
+    aliases: Mapping[str, str]
+    """Other names of these bands."""
+
+    def fill(
+        self,
+        module: nn.Module,
+        state: Mapping[str, Tensor],
+        *,
+        inputs: Collection[str],
+        bands: Sequence[str],
+        optional: tuple[str, ...] = (),
+    ) -> None:
+        """Copy weights into a network, those of the first layer by band.
+
+        Args:
+            module: The network.
+            state: The weights; names that the network does not have are left out.
+            inputs: Names of weights with one kernel per band.
+            bands: Names of the network's bands, in the order of the channels.
+            optional: What names start with that `state` may lack.
+
+        Raises:
+            ConfigError: A value is missing, or has another shape.
+        """
+        own = module.state_dict()
+        missing = [
+            key
+            for key in own
+            if key not in state and not key.endswith("num_batches_tracked") and not key.startswith(optional)
+        ]
+        wrong = [
+            key
+            for key in own
+            if key in state and not _fits(state[key], own[key], key in inputs, len(self.source))
+        ]
+        if missing or wrong:
+            raise ConfigError(
+                f"The weights '{self.weights}' do not fit the {self.what}: {len(missing)} of its values are "
+                f"missing and {len(wrong)} have another shape, such as {(missing + wrong)[0]}. Choose other "
+                "weights, or null."
+            )
+        kernels = _matching_kernels(bands, self.source, self.aliases)
+        fitted = {key: state[key] for key in own if key in state}
+        for key in inputs:
+            fitted[key] = _adapt(state[key], kernels)
+        module.load_state_dict({**own, **fitted})
+        self._log(bands, kernels)
+
+    def _log(self, bands: Sequence[str], places: Sequence[Sequence[int]]) -> None:
+        own = [band for band, found in zip(bands, places, strict=True) if found]
+        rest = [band for band, found in zip(bands, places, strict=True) if not found]
+        parts = []
+        if own:
+            parts.append(f"{', '.join(own)} from the kernels of their own band")
+        if rest:
+            parts.append(f"{', '.join(rest)} from the mean of {', '.join(dict.fromkeys(self.source))}")
+        logger.info("The %s starts from '%s': %s.", self.what, self.weights, "; ".join(parts))
 
 
 def _smp_weights(weights: str, name: str, depth: int) -> dict[str, Tensor]:
@@ -106,28 +165,46 @@ def _smp_weights(weights: str, name: str, depth: int) -> dict[str, Tensor]:
             unknown_name(f"weights of encoder '{name}'", weights, known)
             + " Torchgeo's are named like 'ResNet18_Weights.SENTINEL2_ALL_MOCO'."
         )
-    pretrained = _download(weights, lambda: make_encoder(name, len(_RGB), depth=depth, weights=weights))
+    pretrained = download(weights, lambda: make_encoder(name, len(RGB), depth=depth, weights=weights))
     return dict(pretrained.state_dict())
 
 
-def _torchgeo_weights(weights: str, name: str) -> tuple[dict[str, Tensor], Sequence[str], Mapping[str, str]]:
-    """Weights of torchgeo, the bands they were trained on, and how its sensor's bands are called."""
+def find_torchgeo(weights: str) -> Any:
+    """An entry of torchgeo's list of weights.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
     from torchgeo.models import get_weight, list_models
     from torchgeo.models.api import get_model_weights
 
     try:
-        entry = get_weight(weights)
+        return get_weight(weights)
     except ValueError:
         groups = {get_model_weights(model) for model in list_models() if _has_weights(model)}
         known = [str(member) for group in groups for member in group]
         raise ConfigError(_unknown_torchgeo(weights, known)) from None
-    trained = str(entry.meta.get("encoder", entry.meta["model"]))
-    if trained != bare_name(name):
-        raise ConfigError(_wrong_encoder(weights, trained, name))
+
+
+def trained_model(entry: Any) -> str:
+    """The name of the encoder or model that torchgeo's weights are for."""
+    return str(entry.meta.get("encoder", entry.meta["model"]))
+
+
+def torchgeo_weights(weights: str, entry: Any) -> tuple[dict[str, Tensor], Sequence[str], Mapping[str, str]]:
+    """Weights of torchgeo, the bands they were trained on, and how its sensor's bands are called.
+
+    Args:
+        weights: Their name, for messages.
+        entry: As `find_torchgeo` found it.
+
+    Raises:
+        ConfigError: They cannot be downloaded.
+    """
     source = [str(band) for band in entry.meta.get("bands", ())]
     if len(source) != entry.meta["in_chans"]:
         source = [f"band {place + 1}" for place in range(entry.meta["in_chans"])]
-    state: dict[str, Tensor] = _download(
+    state: dict[str, Tensor] = download(
         weights,
         # weights_only: a download is never unpickled as code
         lambda: entry.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu"),
@@ -136,7 +213,7 @@ def _torchgeo_weights(weights: str, name: str) -> tuple[dict[str, Tensor], Seque
         state = {
             key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")
         }
-    sensor = next((names for prefix, names in _SENSORS.items() if entry.name.startswith(prefix)), _COLORS)
+    sensor = next((names for prefix, names in _SENSORS.items() if entry.name.startswith(prefix)), COLORS)
     return state, source, sensor
 
 
@@ -154,7 +231,7 @@ def _unknown_torchgeo(weights: str, known: Sequence[str]) -> str:
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
         f"Torchgeo has no weights '{weights}'.{hint} Those for encoders start with ResNet18_Weights, "
-        "ResNet50_Weights, ResNet152_Weights and Unet_Weights."
+        "ResNet50_Weights, ResNet152_Weights and Unet_Weights; classifiers of chips take those of ViT too."
     )
 
 
@@ -172,8 +249,12 @@ def _wrong_encoder(weights: str, trained: str, name: str) -> str:
     )
 
 
-def _download[T](weights: str, fetch: Callable[[], T]) -> T:
-    """Run a download and word its failures."""
+def download[T](weights: str, fetch: Callable[[], T]) -> T:
+    """Run a download and word its failures.
+
+    Raises:
+        ConfigError: It failed, or the file is broken.
+    """
     try:
         return fetch()
     except OSError as error:  # also what huggingface_hub and urllib raise without a network
@@ -191,10 +272,15 @@ def _download[T](weights: str, fetch: Callable[[], T]) -> T:
         ) from error
 
 
-def _input_layers(encoder: nn.Module, name: str, depth: int) -> set[str]:
-    """The values of an encoder whose shape depends on the number of bands."""
-    bands = _channels(encoder)
-    other = make_encoder(name, bands + 1, depth=depth).state_dict()
+def input_layers(encoder: nn.Module, name: str) -> set[str]:
+    """The names of an encoder's values whose shape depends on the number of bands.
+
+    Args:
+        encoder: Made by smp.
+        name: Its name, as `resolve_encoder` returns it.
+    """
+    depth = int(cast(int, encoder._depth))
+    other = make_encoder(name, _channels(encoder) + 1, depth=depth).state_dict()
     return {key for key, value in encoder.state_dict().items() if value.shape != other[key].shape}
 
 
@@ -231,16 +317,3 @@ def _adapt(kernel: Tensor, places: Sequence[Sequence[int]]) -> Tensor:
     mean = kernel.mean(dim=1)  # (out, h, w)
     chosen = [kernel[:, list(found)].mean(dim=1) if found else mean for found in places]
     return torch.stack(chosen, dim=1)
-
-
-def _log(
-    weights: str, name: str, bands: Sequence[str], source: Sequence[str], places: Sequence[Sequence[int]]
-) -> None:
-    own = [band for band, found in zip(bands, places, strict=True) if found]
-    rest = [band for band, found in zip(bands, places, strict=True) if not found]
-    parts = []
-    if own:
-        parts.append(f"{', '.join(own)} from the kernels of their own band")
-    if rest:
-        parts.append(f"{', '.join(rest)} from the mean of {', '.join(dict.fromkeys(source))}")
-    logger.info("Encoder %s starts from '%s': %s.", name, weights, "; ".join(parts))

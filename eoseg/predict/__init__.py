@@ -2,13 +2,14 @@
 
 from eoseg.predict.engine import predict_scene
 from eoseg.predict.memory import keep_freed_memory
-from eoseg.predict.options import Disagreement, Prediction, PredictOptions, Progress
+from eoseg.predict.options import Disagreement, Prediction, PredictOptions, Progress, ValueRange
 
 __all__ = [
     "Disagreement",
     "PredictOptions",
     "Prediction",
     "Progress",
+    "ValueRange",
     "keep_freed_memory",
     "predict_scene",
 ]

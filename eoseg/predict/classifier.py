@@ -1,4 +1,4 @@
-"""From the pixels of tiles to their classes."""
+"""From the pixels of tiles to what is written of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,49 +9,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eoseg.errors import CheckpointError, ConfigError
-from eoseg.geo.mapfile import quantise
 from eoseg.models.network import Network
+from eoseg.predict.products import Layers, Product
 from eoseg.predict.reader import TileImage
-from eoseg.recipe import IGNORE
 
 
 @dataclass(frozen=True, slots=True)
-class TileClasses:
+class TileResult:
     """The result for the core of a tile."""
 
     source: TileImage
-    classes: NDArray[np.uint8]
-    """`(height, width)`, `IGNORE` where not valid."""
-    probabilities: NDArray[np.uint8] | None
-    """`(K, height, width)` in steps of 1/250, `IGNORE` where not valid."""
+    layers: Layers
+    """What the product makes of it: the map first."""
 
 
 class Classifier:
     """A network in evaluation mode on its device."""
 
     def __init__(
-        self, network: Network, *, device: torch.device, num_classes: int, probabilities: bool
+        self,
+        network: Network,
+        product: Product,
+        *,
+        device: torch.device,
+        days: NDArray[np.float32] | None = None,
     ) -> None:
         """Move the network to its device.
 
         Args:
             network: Is put into evaluation mode and moved.
+            product: What the network's output means.
             device: Where it runs.
-            num_classes: K, as the recipe has it.
-            probabilities: Whether to give probabilities beside classes.
+            days: Day of the year of each date `(T,)`; of series only.
         """
         self._network = network.eval().to(device)
         self._device = device
-        self._num_classes = num_classes
-        self._probabilities = probabilities
+        self._days = None if days is None else torch.from_numpy(days).to(device)
+        self.product = product
         self.passes = 0
         """Forward passes so far."""
 
-    def classify(self, tiles: Sequence[TileImage]) -> list[TileClasses]:
+    def classify(self, tiles: Sequence[TileImage]) -> list[TileResult]:
         """Classify the cores of tiles whose reads have one size.
 
         Raises:
-            CheckpointError: The network gives another number of classes, or values that are no numbers.
+            CheckpointError: The network gives another number of outputs, or values that are no numbers.
             ConfigError: The tiles do not fit the memory of the GPU.
         """
         try:
@@ -68,47 +70,50 @@ class Classifier:
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
         image = torch.from_numpy(_stack([tile.image for tile in tiles])).to(self._device)
         valid = torch.from_numpy(_stack([tile.valid for tile in tiles])).to(self._device)
-        logits = self._network(image, valid)
+        days = None if self._days is None else self._days.expand(len(tiles), -1)  # (B, T)
+        logits: Tensor = self._network(image, valid, days)
         self.passes += 1
-        if logits.shape[1] != self._num_classes or logits.shape[2:] != image.shape[2:]:
+        size = () if self._is_of_chips else tuple(image.shape[-2:])
+        if logits.shape[1:] != (self.product.outputs, *size):
             raise CheckpointError(
                 f"The network gives logits of shape {tuple(logits.shape)}; the recipe has "
-                f"{self._num_classes} classes and the image {tuple(image.shape[2:])} pixels. Train again."
+                f"{self.product.outputs} classes and the image {tuple(image.shape[-2:])} pixels. Train again."
             )
-        result: Tensor = logits  # (B, K, H, W)
-        return result
+        return logits  # (B, K, H, W), or (B, K) of chips
 
     @torch.inference_mode()
-    def _finish(self, tile: TileImage, logits: Tensor) -> TileClasses:
-        rows, cols = tile.tile.core.slices_in(tile.tile.read)
-        inner = logits[:, rows, cols]  # (K, h, w)
-        best = inner.max(dim=0)  # several times faster than argmax on this memory layout
-        if not torch.isfinite(best.values).all():
-            raise CheckpointError(
-                "The network gives values that are no finite numbers. Its training diverged: train again "
-                "with a smaller learning rate, or use an earlier checkpoint."
-            )
-        valid = tile.core_valid
-        classes = np.where(valid, best.indices.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE))
-        probabilities = None
-        if self._probabilities:
-            probabilities = quantise(inner.float().softmax(dim=0).cpu().numpy(), valid)
-        return TileClasses(tile, classes, probabilities)
+    def _finish(self, tile: TileImage, logits: Tensor) -> TileResult:
+        core = tile.tile.core
+        if self._is_of_chips:
+            inner = logits[:, None, None].expand(-1, core.height, core.width)  # (K, h, w)
+        else:
+            inner = logits[:, *core.slices_in(tile.tile.read)]  # (K, h, w)
+        return TileResult(tile, self.product.decode(inner, tile.core_valid))
+
+    @property
+    def _is_of_chips(self) -> bool:
+        return self._network.kind == "classification"
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, *, cpu_only: bool = False) -> torch.device:
     """Find the device to run on.
 
     Args:
         name: "auto" for a GPU where there is one, or a name such as "cpu" or "cuda:1".
+        cpu_only: Whether the model runs on the CPU alone, as those that are fitted in one go do.
 
     Raises:
-        ConfigError: There is no such device.
+        ConfigError: There is no such device, or the model cannot run there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() and not cpu_only else "cpu")
     try:
         device = torch.device(name)
+        if cpu_only and device.type not in ("cpu", "meta"):
+            raise ConfigError(
+                f"This model runs on the CPU, on all its cores; found --device {name}. Use --device cpu or "
+                "auto."
+            )
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(

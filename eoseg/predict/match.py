@@ -47,6 +47,7 @@ def match_scene(
     bands: Sequence[str] | None = None,
     nodata: float | None = None,
     allow_range_mismatch: bool = False,
+    check_ranges: bool = True,
 ) -> MatchedScene:
     """Find out how to read a scene for a checkpoint, or refuse it.
 
@@ -56,6 +57,7 @@ def match_scene(
         bands: Names for all bands of the scene, in file order, instead of its own.
         nodata: Nodata value instead of the scene's own.
         allow_range_mismatch: Go on where the values lie far from the training values.
+        check_ranges: Whether to look at the values at all.
 
     Raises:
         BandError: A band is missing or cannot be told, or its values are implausible.
@@ -73,8 +75,10 @@ def match_scene(
             nodata = schema.nodata
             notices.append(f"'{path}' declares no nodata value: {nodata:g} is taken, as in training.")
     matched = MatchedScene(path, schema.bands, names, nodata, ())
-    with matched.open() as scene:
-        misfit = range_misfit(scene, recipe)
+    misfit = None
+    if check_ranges:
+        with matched.open() as scene:
+            misfit = range_misfit(scene, recipe)
     if misfit is not None:
         if not allow_range_mismatch:
             raise BandError(f"'{path}' {misfit} Rescale it, or map it as it is with --allow-range-mismatch.")

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 _logger = logging.getLogger(__name__)
 
-_PROBE_PX = 256
+PROBE_PX = 256
+"""Height and width of the image that the memory of one pass is measured with."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
@@ -53,18 +54,19 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @torch.inference_mode()
-def bytes_per_pixel(body: nn.Module, *, channels: int, stride: int) -> float:
+def bytes_per_pixel(body: nn.Module, *, channels: int, stride: int, size: int = PROBE_PX) -> float:
     """How many bytes of activations one pass through a network takes per pixel, at most at one time.
 
     Measured by a pass over a small image, with every tensor counted from its making to its end. What
     grows faster than the image (an attention matrix that is kept whole) is underestimated.
 
     Args:
-        body: Maps `(1, C, H, W)` to `(1, K, H, W)`.
-        channels: C, the number of bands.
+        body: Maps `(1, C, H, W)` to `(1, K, H, W)`, or to `(1, K)` for chips.
+        channels: C, the number of bands, of all dates together.
         stride: Heights and widths are multiples of this.
+        size: Height and width of the small image, rounded up to the stride.
     """
-    size = -(-_PROBE_PX // stride) * stride
+    size = -(-size // stride) * stride
     like = next(body.parameters(), torch.zeros(()))
     image = torch.zeros(1, channels, size, size).to(like).contiguous(memory_format=torch.channels_last)
     with _LiveBytes() as live:

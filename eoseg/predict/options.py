@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from eoseg.errors import ConfigError
+from eoseg.recipe import Quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +14,15 @@ class PredictOptions:
 
     tile: int | Literal["auto"] = "auto"
     """Height and width of what a tile writes, in pixels: a multiple of the output stride. "auto" takes
-    the largest that `memory_mb` allows, because the halo costs less the larger a tile is."""
+    the largest that `memory_mb` allows, because the halo costs less the larger a tile is. A network that
+    classifies chips gives one class per tile, from the chip around it: "auto" is then the chip size, and
+    less makes a finer map."""
     halo: int | Literal["auto"] = "auto"
     """Pixels of context around a tile: a multiple of the output stride. "auto" takes what makes the map
-    equal to the whole-image result, or 128 px where the network has global context."""
-    batch_size: int = 1
-    """Tiles per pass."""
+    equal to the whole-image result, or 128 px where the network has global context. For chips it follows
+    from the tile."""
+    batch_size: int | None = None
+    """Tiles per pass. By default 1, or up to 32 chips."""
     device: str = "auto"
     """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
     memory_mb: int | None = None
@@ -39,7 +43,7 @@ class PredictOptions:
         for name, value, least in (("tile", self.tile, 1), ("halo", self.halo, 0)):
             if value != "auto" and (not isinstance(value, int) or value < least):
                 raise ConfigError(f"The {name} is 'auto' or {least} or more pixels; found {value}.")
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"The batch size is 1 or more; found {self.batch_size}.")
         if self.memory_mb is not None and self.memory_mb < 64:
             raise ConfigError(f"Activations need at least 64 MB; found {self.memory_mb}.")
@@ -64,12 +68,24 @@ class Disagreement:
     pixels: int
     """Pixels that were computed a second time, from tiles that lie half a tile further."""
     differing: int
-    """Those of them that got another class."""
+    """Those of them that got another class, or clearly another value."""
+    tolerance: float = 0.0
+    """Of a quantity: by how much a value is clearly another one."""
 
     @property
     def share(self) -> float:
-        """Share of the pixels that got another class, 0 to 1."""
+        """Share of the pixels that differ, 0 to 1."""
         return self.differing / self.pixels
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRange:
+    """The values of a map of a quantity."""
+
+    quantity: Quantity
+    least: float
+    mean: float
+    most: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +98,10 @@ class Prediction:
     """The probabilities, where asked for."""
     pixels: int
     """Pixels of the scene."""
+    valid_pixels: int
+    """Pixels that got a class, labels or a value."""
     class_pixels: tuple[int, ...]
-    """Mapped pixels per class."""
+    """Mapped pixels per class, or per label where it holds; none of a quantity."""
     tiles: int
     """Tiles of the scene."""
     skipped: int
@@ -105,11 +123,8 @@ class Prediction:
     """How long it took."""
     notices: tuple[str, ...]
     """What was assumed about the scene."""
-
-    @property
-    def valid_pixels(self) -> int:
-        """Pixels that got a class."""
-        return sum(self.class_pixels)
+    values: ValueRange | None = None
+    """Of a quantity: the range of its values."""
 
     @property
     def megapixels_per_second(self) -> float:

@@ -1,10 +1,13 @@
 """How large tiles and halo are, and whether the map is then exact."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eoseg.errors import ConfigError
 from eoseg.geo.grid import Grid
-from eoseg.geo.tiles import TilePlan, plan_tiles, round_up
+from eoseg.geo.tiles import Tile, TilePlan, plan_tiles, round_up
+from eoseg.geo.window import Window
 from eoseg.predict.options import PredictOptions
 from eoseg.predict.receptive import Context
 
@@ -20,13 +23,53 @@ _SHARE_OF_ONE = 0.75  # of several tiles: the next waits meanwhile, and the heap
 _GLOBAL_READ = 1024  # such a network is not shown much more context than it was trained with
 _LEAST_CORE = 256
 _BLOCK = 16  # blocks of a TIFF have sizes that are multiples of this
+_CHIPS = 32  # per pass, unless memory is short
+
+
+@dataclass(frozen=True, slots=True)
+class ChipPlan:
+    """All cores of a scene whose class is that of the chip around them, row by row, left to right.
+
+    Reads have the chip's size and their core in the middle everywhere. At the scene's border they reach
+    outside, where nothing is valid, unlike those of a `TilePlan`.
+    """
+
+    cores: TilePlan
+    """The cores alone, without halo."""
+    chip_size: int
+    """Height and width of a chip in pixels."""
+
+    @property
+    def core(self) -> int:
+        """Height and width of a core in pixels; less at the last row and column."""
+        return self.cores.core
+
+    @property
+    def halo(self) -> int:
+        """Pixels of a chip on each side of its core."""
+        return (self.chip_size - self.core) // 2
+
+    @property
+    def stride(self) -> int:
+        """Chips may lie anywhere."""
+        return 1
+
+    def __len__(self) -> int:
+        return len(self.cores)
+
+    def __iter__(self) -> Iterator[Tile]:
+        for tile in self.cores:
+            square = Window(tile.core.row, tile.core.col, self.core, self.core)
+            yield Tile(tile.core, square.grow(self.halo))
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Tiles, and what they mean for the map."""
 
-    plan: TilePlan
+    plan: TilePlan | ChipPlan
+    batch_size: int
+    """Tiles per pass."""
     exact: bool
     reason: str
 
@@ -51,12 +94,12 @@ def choose_layout(
     Raises:
         ConfigError: Tile or halo is no multiple of the output stride.
     """
-    stride = context.output_stride
+    stride, batch_size = context.output_stride, options.batch_size or 1
     halo = default_halo(context) if options.halo == "auto" else options.halo
     core = options.tile
     if core == "auto":
         memory = DEFAULT_MEMORY_MB if options.memory_mb is None else options.memory_mb
-        limit = math.isqrt(int(memory * 2**20 / pixel_bytes / options.batch_size))
+        limit = math.isqrt(int(memory * 2**20 / pixel_bytes / batch_size))
         if options.memory_mb is None:
             limit = min(limit, _LARGEST_READ, max(_USUAL_READ, 8 * halo))
         if not context.exact:
@@ -64,7 +107,44 @@ def choose_layout(
         core = _auto_core(grid, stride, halo, limit)
     plan = plan_tiles(grid.height, grid.width, core=core, halo=halo, stride=stride)
     exact, reason = _judge(plan, context)
-    return Layout(plan, exact, reason)
+    return Layout(plan, batch_size, exact, reason)
+
+
+def choose_chips(grid: Grid, options: PredictOptions, *, pixel_bytes: float, chip_size: int) -> Layout:
+    """Choose the cores of a scene that is mapped by a network for chips.
+
+    Args:
+        grid: The scene's grid.
+        options: Tile and halo as the user wants them.
+        pixel_bytes: Memory that a pass takes per pixel.
+        chip_size: Height and width of a training chip in pixels.
+
+    Raises:
+        ConfigError: A halo is given, or a tile that is no middle of a chip.
+    """
+    if options.halo != "auto":
+        raise ConfigError(
+            f"The network classifies chips of {chip_size} px, so the halo follows from the tile; found "
+            f"--halo {options.halo}. Leave it out; a --tile of less than {chip_size} px makes a finer map."
+        )
+    core = chip_size if options.tile == "auto" else options.tile
+    if core > chip_size:
+        raise ConfigError(
+            f"The network classifies chips of {chip_size} px, which a tile cannot exceed; found --tile "
+            f"{core}. Use {chip_size}, or less for a finer map."
+        )
+    if (chip_size - core) % 2:
+        near = " or ".join(str(size) for size in (core - 1, core + 1) if size)
+        raise ConfigError(
+            f"A tile lies in the middle of a chip of {chip_size} px, so their sizes differ by an even "
+            f"number; found --tile {core}. Use {near}."
+        )
+    memory = DEFAULT_MEMORY_MB if options.memory_mb is None else options.memory_mb
+    fitting = int(memory * 2**20 / pixel_bytes / chip_size**2)
+    batch_size = options.batch_size or max(1, min(_CHIPS, fitting))
+    plan = ChipPlan(plan_tiles(grid.height, grid.width, core=core, halo=0, stride=1), chip_size)
+    reason = f"each core of {core} px is classified from the chip of {chip_size} px around it"
+    return Layout(plan, batch_size, True, reason)
 
 
 def _auto_core(grid: Grid, stride: int, halo: int, limit: int) -> int:

@@ -1,8 +1,8 @@
 """Reading ahead: the next tiles are read while the network works on the present ones."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoseg.geo.scene import Scene
+from eoseg.geo.stack import SceneStack, usable_pixels
 from eoseg.geo.tiles import Tile
+from eoseg.recipe import Time
 
 READ_AHEAD = 1
 """Tiles that are read, or wait, while the network works on another; they bound the memory."""
@@ -23,47 +25,63 @@ class TileImage:
     index: int
     tile: Tile
     image: NDArray[np.float32]
-    """`(C, height, width)` of the read."""
+    """`(C, height, width)` of the read; `(T, C, height, width)` of several dates."""
     valid: NDArray[np.bool_]
-    """`(height, width)` of the read."""
+    """`(height, width)` of the read; `(T, height, width)` of several dates."""
+    time: Time = "single"
+    """What dates there are."""
 
     @property
     def core_valid(self) -> NDArray[np.bool_]:
-        """Validity of the core."""
-        return self.valid[self.tile.core.slices_in(self.tile.read)]
+        """Where in the core the map gets a value, `(height, width)`.
+
+        Where both dates of a pair are valid, or any date of a series.
+        """
+        rows, cols = self.tile.core.slices_in(self.tile.read)
+        return usable_pixels(self.valid[..., rows, cols], self.time)
 
 
-def read_tile(scene: Scene, tile: Tile, index: int = 0) -> TileImage:
+def read_tile(scene: Scene | SceneStack, tile: Tile, index: int = 0, *, time: Time = "single") -> TileImage:
     """Read the pixels of a tile."""
     image, valid = scene.read(tile.read)
-    return TileImage(index, tile, image, valid)
+    return TileImage(index, tile, image, valid, time)
 
 
 @contextmanager
-def read_tiles(scene: Scene, tiles: Iterable[Tile]) -> Iterator[Iterator[TileImage]]:
+def read_tiles(
+    scene: Scene | SceneStack, tiles: Iterable[Tile], *, time: Time = "single", ahead: int = READ_AHEAD
+) -> Iterator[Iterator[TileImage]]:
     """Read tiles in another thread, a few at a time, in their order.
 
     The scene belongs to that thread until the context ends, which waits for it.
 
     Args:
-        scene: An open scene.
+        scene: An open scene, or a stack of dates.
         tiles: What to read.
+        time: What dates there are.
+        ahead: Tiles that are read, or wait, while another is worked on.
 
     Raises:
         DataError: A tile cannot be read; raised where the tile would have come.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="eoseg-reader")
+
+    def submit(index: int, tile: Tile) -> Future[TileImage]:
+        return pool.submit(read_tile, scene, tile, index, time=time)
+
     try:
-        yield _ahead(pool, scene, tiles)
+        yield _ahead(submit, tiles, ahead)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _ahead(pool: Executor, scene: Scene, tiles: Iterable[Tile]) -> Iterator[TileImage]:
+def _ahead(
+    submit: Callable[[int, Tile], Future[TileImage]], tiles: Iterable[Tile], ahead: int
+) -> Iterator[TileImage]:
     waiting: deque[Future[TileImage]] = deque()
     for index, tile in enumerate(tiles):
-        waiting.append(pool.submit(read_tile, scene, tile, index))
-        if len(waiting) > READ_AHEAD:
+        waiting.append(submit(index, tile))
+        if len(waiting) > ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -9,6 +9,9 @@ Derived from the network itself, by two experiments on a long strip of pixels:
 
 A network in which the NaN reaches everything has global context (attention, pooling of the whole image,
 GroupNorm, squeeze-and-excitation): no halo makes it exact.
+
+A network for series also sees which dates are valid where. The second experiment is therefore made twice,
+once with gaps, and with a date that is valid outside of the piece only.
 """
 
 from collections.abc import Iterator
@@ -18,11 +21,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from eoseg.errors import ConfigError
+from eoseg.geo.tiles import round_up
+from eoseg.models.network import Network
+
 STRIP_LENGTHS = (1024, 2048)
 """Lengths of the strip in pixels. A network that looks further than half the last counts as global."""
 
 _DOUBLINGS = 2
 _TOLERANCE = 1e-3  # of the largest logit: far above float32 rounding, far below a misplaced sample
+_FEW_DATES = 4  # how far a network looks in space does not depend on how many dates there are
+_GAP = -1.0  # in the experiment with gaps, a date is missing where its first band is below this
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,42 @@ class Context:
     """Why, in half a sentence."""
 
 
-def find_context(body: nn.Module, *, channels: int, stride: int) -> Context:
+def network_context(network: Network, *, steps: int = 1) -> Context:
+    """Find output stride and halo of a network that gives a value per pixel, in evaluation mode.
+
+    A body that declares its `halo` is taken at its word: features of a known window, whose estimator
+    (a forest, a nearest neighbour) lets no NaN pass.
+
+    Args:
+        network: For segmentation, change or series.
+        steps: T, the number of dates that it will be given.
+    """
+    body, stride = network.body, network.output_stride
+    declared = getattr(body, "halo", None)
+    if isinstance(declared, int):
+        reason = f"the features of a pixel look {declared} px around it"
+        return Context(stride, round_up(declared, stride), True, reason)
+    gaps: nn.Module | None = None
+    if network.kind == "series":
+        steps = _FEW_DATES if steps > _FEW_DATES and takes_dates(network, _FEW_DATES) else steps
+        gaps = _WithGaps(body, steps)
+    channels = steps * len(network.normalize.bands)
+    return find_context(network.flat(steps), channels=channels, stride=stride, gaps=gaps)
+
+
+@torch.inference_mode()
+def takes_dates(network: Network, steps: int) -> bool:
+    """Whether a network takes so many dates."""
+    size = 2 * network.output_stride
+    image = torch.zeros(1, steps * len(network.normalize.bands), size, size).to(network.normalize.mean)
+    try:
+        network.flat(steps)(image)
+    except ConfigError:
+        return False
+    return True
+
+
+def find_context(body: nn.Module, *, channels: int, stride: int, gaps: nn.Module | None = None) -> Context:
     """Find output stride and halo of a network in evaluation mode.
 
     Args:
@@ -47,12 +91,13 @@ def find_context(body: nn.Module, *, channels: int, stride: int) -> Context:
         channels: C, the number of bands.
         stride: The output stride that the network declares. A multiple of it is taken where the network
             turns out to repeat itself only after more pixels.
+        gaps: The same network, which takes a date as missing where its first band is below -1.
     """
     with _one_thread():
-        return _find_context(body, channels, stride)
+        return _find_context(body, channels, stride, gaps)
 
 
-def _find_context(body: nn.Module, channels: int, stride: int) -> Context:
+def _find_context(body: nn.Module, channels: int, stride: int, gaps: nn.Module | None) -> Context:
     for doubling in range(_DOUBLINGS + 1):
         lattice = stride * 2**doubling
         down = _reach(body, channels, lattice, 2)
@@ -61,7 +106,10 @@ def _find_context(body: nn.Module, channels: int, stride: int) -> Context:
             far = STRIP_LENGTHS[-1] // 2
             return Context(stride, None, False, f"global context: a pixel matters more than {far} px away")
         reach = max(down, right)
-        if all(_agrees(body, channels, lattice, reach, axis) for axis in (2, 3)):
+        agrees = all(_agrees(body, channels, lattice, reach, axis) for axis in (2, 3))
+        if agrees and gaps is not None:
+            agrees = all(_agrees(gaps, channels, lattice, reach, axis, gap=True) for axis in (2, 3))
+        if agrees:
             return Context(lattice, reach, True, f"a pixel matters up to {reach} px away")
     return Context(stride, None, False, "the result depends on where a tile begins or how large it is")
 
@@ -90,15 +138,42 @@ def _reach(body: nn.Module, channels: int, stride: int, axis: int) -> int | None
 
 
 @torch.inference_mode()
-def _agrees(body: nn.Module, channels: int, stride: int, halo: int, axis: int) -> bool:
-    """Whether one block, computed from a piece with a halo, has the result of the whole strip."""
+def _agrees(body: nn.Module, channels: int, stride: int, halo: int, axis: int, *, gap: bool = False) -> bool:
+    """Whether one block, computed from a piece with a halo, has the result of the whole strip.
+
+    Args:
+        body: See `find_context`.
+        channels: See `find_context`.
+        stride: See `find_context`.
+        halo: Of the piece.
+        axis: Along which the strip runs, 2 or 3.
+        gap: Whether the first date is missing in all of the piece.
+    """
     strip = _strip(body, channels, STRIP_LENGTHS[-1], stride)
     middle = strip.shape[2] // stride // 2 * stride
     begin, end = max(middle - halo, 0), min(middle + stride + halo, strip.shape[2])
+    if gap:
+        strip[:, 0, begin:end] = 2 * _GAP
     whole = _along(body, strip, axis)[:, :, middle : middle + stride]
     piece = _along(body, strip[:, :, begin:end], axis)[:, :, middle - begin : middle - begin + stride]
     worst = (whole - piece).abs().max().item()
     return worst <= _TOLERANCE * whole.abs().max().item()
+
+
+class _WithGaps(nn.Module):
+    """A body for series, which takes a date as missing where its first band is below a limit."""
+
+    def __init__(self, body: nn.Module, steps: int) -> None:
+        super().__init__()
+        self.body = body
+        self.steps = steps
+
+    def forward(self, image: Tensor) -> Tensor:
+        dated = image.reshape(len(image), self.steps, -1, *image.shape[2:])  # (B, T, C, H, W)
+        valid = dated[:, :, 0] >= _GAP
+        days = torch.linspace(1.0, 365.0, self.steps, device=image.device).expand(len(image), -1)
+        logits: Tensor = self.body(dated.masked_fill(~valid.unsqueeze(2), 0.0), valid, days)
+        return logits
 
 
 @contextmanager

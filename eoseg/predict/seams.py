@@ -1,14 +1,16 @@
 """How much a map depends on where its tiles lie, measured on a sample of them."""
 
-import numpy as np
+from typing import Any
+
 from numpy.typing import NDArray
 
 from eoseg.geo.scene import Scene
+from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
 from eoseg.predict.classifier import Classifier
 from eoseg.predict.options import Disagreement
 from eoseg.predict.reader import read_tile
-from eoseg.recipe import IGNORE
+from eoseg.recipe import Time
 
 _LATIN_COLUMNS = (1, 3, 0, 2)  # of four tiles, one in each quarter of the rows and of the columns
 
@@ -22,25 +24,31 @@ def sample_indices(plan: TilePlan) -> set[int]:
 
 
 def measure_disagreement(
-    scene: Scene, plan: TilePlan, classifier: Classifier, remembered: dict[int, NDArray[np.uint8]]
+    scene: Scene | SceneStack,
+    plan: TilePlan,
+    classifier: Classifier,
+    remembered: dict[int, NDArray[Any]],
+    *,
+    time: Time = "single",
 ) -> Disagreement | None:
     """Compute parts of the map again from tiles that lie half a tile further down and right.
 
     A pixel near the edge of a tile lies near the middle of the shifted one, and the other way round.
-    A network with enough context gives both the same class.
+    A network with enough context gives both the same class or value.
 
     Args:
         scene: The scene, which no other thread uses now.
         plan: Its tiles.
         classifier: The network.
-        remembered: Classes of the cores of some tiles, by their index.
+        remembered: The map of the cores of some tiles, by their index.
+        time: What dates the scene has.
 
     Returns:
         None where nothing can be compared: the tiles are a single stride wide, or hold no valid pixel.
     """
     half = plan.core // 2 // plan.stride * plan.stride
     pixels = differing = 0
-    for index, classes in remembered.items():
+    for index, known in remembered.items():
         tile = plan.tile(index)
         core = tile.core
         down, right = half * (half < core.height), half * (half < core.width)
@@ -50,10 +58,10 @@ def measure_disagreement(
         overlap = shifted.core.intersection(core)
         if overlap is None or shifted.read == tile.read:  # at the scene's border both may see the same
             continue
-        (again,) = classifier.classify([read_tile(scene, shifted)])
-        first = classes[overlap.slices_in(core)]
-        second = again.classes[overlap.slices_in(shifted.core)]
-        valid = first != IGNORE
-        pixels += int(valid.sum())
-        differing += int((first != second)[valid].sum())
-    return Disagreement(pixels, differing) if pixels else None
+        (again,) = classifier.classify([read_tile(scene, shifted, time=time)])
+        counted = classifier.product.differing(
+            known[..., *overlap.slices_in(core)], again.layers[0][..., *overlap.slices_in(shifted.core)]
+        )
+        pixels += counted[0]
+        differing += counted[1]
+    return Disagreement(pixels, differing, classifier.product.tolerance) if pixels else None

@@ -16,7 +16,7 @@ from eoseg.datasets.chips import Chip, ChipDataset
 from eoseg.datasets.reader import SceneReader
 from eoseg.models.network import Network
 from eoseg.predict.plan import default_halo
-from eoseg.predict.receptive import find_context
+from eoseg.predict.receptive import network_context
 from eoseg.recipe import IGNORE
 
 NOTABLE = 0.05
@@ -59,14 +59,13 @@ def measure_surroundings(network: Network, reader: SceneReader, chips: Sequence[
         chips: A few are enough.
 
     Returns:
-        None where the chips hold no labelled pixel.
+        None where the chips hold no labelled pixel, or the network gives no class per pixel.
     """
+    if network.kind in ("classification", "pretraining") or network.rescale is not None:
+        return None
     network.eval()
     device = network.normalize.mean.device
-    context = find_context(
-        network.body, channels=len(reader.index.schema.bands), stride=network.output_stride
-    )
-    halo = default_halo(context)
+    halo = default_halo(network_context(network, steps=reader.index.schema.steps))
     dataset = ChipDataset(reader)
     pixels = alone = in_place = 0
     for chip in chips:
@@ -74,16 +73,20 @@ def measure_surroundings(network: Network, reader: SceneReader, chips: Sequence[
         known = item["mask"] != IGNORE
         truth = item["mask"][known]
         image, valid = reader.read(chip.scene_id, chip.window.grow(halo))
-        around = torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(valid))
+        around = torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(valid)), item.get("days")
         rows, cols = chip.window.slices_in(chip.window.grow(halo))
         pixels += int(known.sum())
-        alone += _right(_classes(network, item["image"], item["valid"], device)[known], truth)
+        in_chip = _classes(network, item["image"], item["valid"], item.get("days"), device)
+        alone += _right(in_chip[known], truth)
         in_place += _right(_classes(network, *around, device)[rows, cols][known], truth)
     return Surroundings(pixels, alone, in_place, halo) if pixels else None
 
 
-def _classes(network: Network, image: Tensor, valid: Tensor, device: torch.device) -> Tensor:
-    logits: Tensor = network(image[None].to(device), valid[None].to(device))  # (1, K, H, W)
+def _classes(
+    network: Network, image: Tensor, valid: Tensor, days: Tensor | None, device: torch.device
+) -> Tensor:
+    dated = None if days is None else days[None].to(device)
+    logits: Tensor = network(image[None].to(device), valid[None].to(device), dated)  # (1, K, H, W)
     return logits.max(dim=1).indices[0].cpu()
 
 

@@ -19,19 +19,29 @@ class OptimizerConfig:
     """An optimiser of `torch.optim`.
 
     Args:
-        name: Class name in `torch.optim`, such as SGD, ASGD, Adam, AdamW, Adagrad or RMSprop; case
-            does not matter.
+        name: Class name in `torch.optim`, such as SGD, Adam, AdamW, Adagrad or RMSprop; case does not
+            matter.
         lr: Learning rate; the peak of schedules that rise and fall.
         args: Further arguments of that class, such as `momentum` or `weight_decay`.
+        average: Share of all steps, at the end of the run, over which the weights are averaged, above 0 to
+            1 (Polyak and Juditsky 1992); see `eoseg.tasks.averaging`. By default they are not.
     """
 
     name: str = "AdamW"
     lr: float = 1e-3
     args: dict[str, Any] = field(default_factory=dict)
+    average: float | None = None
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
             raise ConfigError(f"The learning rate must be positive, found {self.lr}.")
+        if self.average is not None and not 0 < self.average <= 1:
+            raise ConfigError(f"average is a share of all steps, above 0 to 1, found {self.average}.")
+        if self.name.lower() == "asgd":
+            raise ConfigError(
+                "torch's ASGD averages weights and never uses the average. Use name SGD with average 0.5, "
+                "the mean over the last half of all steps."
+            )
         _check_args(_optimizer_class(self.name), self.args, given={"params", "lr"})
 
 
@@ -84,13 +94,14 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter])
 
 
 def build_scheduler(
-    config: SchedulerConfig, optimizer: optim.Optimizer, *, total_steps: int, monitor: str
+    config: SchedulerConfig, optimizer: optim.Optimizer, *, total_steps: int, monitor: str, mode: str = "max"
 ) -> dict[str, Any] | None:
     """Make the schedule as Lightning takes it, or None for a constant rate.
 
     Args:
         total_steps: Optimiser steps of the whole run.
-        monitor: Name of the validation score that "plateau" watches; higher is better.
+        monitor: Name of the validation figure that "plateau" watches.
+        mode: "max" where more of it is better, "min" where less is.
     """
     name = config.name.lower()
     warmup = round((DEFAULT_WARMUP if config.warmup is None else config.warmup) * total_steps)
@@ -105,7 +116,7 @@ def build_scheduler(
         args.setdefault("max_lr", [group["lr"] for group in optimizer.param_groups])
         args.setdefault("total_steps", total_steps)
     if name == "plateau":
-        args.setdefault("mode", "max")
+        args.setdefault("mode", mode)
     try:
         scheduler = _scheduler_class(config.name)(optimizer, **args)
     except (TypeError, ValueError) as error:

@@ -1,25 +1,31 @@
-"""What all tasks share: one step for the three stages, exact metrics, a recipe in each checkpoint."""
+"""What all tasks share: one step for the three stages, exact figures, a recipe in each checkpoint."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Literal, Protocol, cast
 
-import numpy as np
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 
-from eoseg.batch import IGNORE, Batch
+from eoseg.batch import Batch
 from eoseg.errors import CheckpointError, ConfigError, DataError
-from eoseg.metrics import Scores, score
-from eoseg.models import Network
+from eoseg.models import FittedBody, Kind, Network
 from eoseg.recipe import Plain, Recipe, Schema, Statistics
+from eoseg.tasks.averaging import AverageWeights
+from eoseg.tasks.counts import Sums
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
 
-MONITOR = "val/miou"
-"""The validation score that chooses the checkpoint; higher is better."""
+TIMES: dict[Kind, str] = {
+    "segmentation": "single",
+    "classification": "single",
+    "change": "pair",
+    "series": "series",
+    "pretraining": "single",
+}
+"""Which data each kind of network takes."""
 
 
 class DataSource(Protocol):
@@ -31,10 +37,18 @@ class DataSource(Protocol):
 
 
 class Task(LightningModule):
-    """A network, its loss, its metrics and its optimiser. It never reads files.
+    """A network, its loss, its figures and its optimiser. It never reads files.
 
     Call it as `task(image, valid) -> logits` with raw pixel values; see `eoseg.batch.Batch`.
     """
+
+    kind: ClassVar[Kind]
+    """What its networks take and give."""
+
+    monitor: str
+    """The validation figure that chooses the checkpoint."""
+    monitor_mode: Literal["max", "min"] = "max"
+    """Whether more or less of it is better."""
 
     def __init__(
         self,
@@ -52,22 +66,17 @@ class Task(LightningModule):
             schema: Bands and classes.
             chip_size: Height and width of a training chip in pixels.
             network: Raw values in, logits out.
-            network_config: The arguments with which `build_network` makes the network again.
+            network_config: What `eoseg.models.network_config` says of the network.
             optimizer: The optimiser and its learning rate.
             scheduler: How the learning rate changes.
 
         Raises:
-            ConfigError: The chip size does not suit the network's output stride.
+            ConfigError: The chip size does not suit the network's output stride, the data have another
+                number of dates, or a network that is fitted in one go is given an optimiser.
         """
         super().__init__()
-        stride = network.output_stride
-        if chip_size % stride:
-            below, above = chip_size // stride * stride, -(-chip_size // stride) * stride
-            nearest = f"{below} or {above}" if below else str(above)
-            raise ConfigError(
-                f"chip_size {chip_size} does not suit the network, whose sizes are multiples of {stride}. "
-                f"Set chip_size to {nearest}."
-            )
+        require_time(type(self).__name__, self.kind, schema)
+        _require_chip_size(chip_size, network.output_stride)
         self.schema = schema
         self.chip_size = chip_size
         self.network = network
@@ -76,31 +85,59 @@ class Task(LightningModule):
         self.scheduler_config = scheduler
         self.statistics: Statistics | None = None
         self.provenance: dict[str, Plain] = {}
-        self._counts = nn.ModuleDict({stage: _Counts(len(schema.classes)) for stage in ("val", "test")})
+        self._average = None if optimizer.average is None else AverageWeights(optimizer.average)
+        self._counts = nn.ModuleDict({stage: self.make_counts() for stage in ("val", "test")})
+        if self.fitted_body is not None:
+            self.automatic_optimization = False
+            if optimizer != OptimizerConfig() or scheduler != SchedulerConfig():
+                raise ConfigError(
+                    f"'{network_config['arch']}' is fitted in one go, without steps along gradients, so "
+                    "optimizer and scheduler have no effect. Leave them out."
+                )
+
+    @property
+    def fitted_body(self) -> FittedBody | None:
+        """The network's body where it is fitted in one go; not a second module of the task."""
+        return self.network.body if isinstance(self.network.body, FittedBody) else None
+
+    @abstractmethod
+    def make_counts(self) -> Sums:
+        """What an epoch of validation or test adds up."""
 
     @abstractmethod
     def compute_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The loss of a batch, a scalar."""
 
     @abstractmethod
-    def predict_classes(self, logits: Tensor) -> Tensor:
-        """Int64 classes, in the shape of the target."""
+    def count(self, logits: Tensor, batch: Batch, stage: str) -> None:
+        """Add a batch to the counts of a stage."""
+
+    @abstractmethod
+    def figures(self, stage: str) -> dict[str, float | None]:
+        """The figures of the last epoch, None where one is not defined.
+
+        Raises:
+            DataError: The split holds no label.
+        """
 
     @abstractmethod
     def target(self, batch: Batch) -> Tensor:
-        """Int64 classes to be learned, with `IGNORE`."""
+        """What is to be learned, with `IGNORE` (classes) or NaN (quantities) where nothing is known."""
 
-    def forward(self, image: Tensor, valid: Tensor) -> Tensor:
-        """Map raw pixel values to logits.
+    def fitted_target(self, batch: Batch) -> Tensor:
+        """The target as a network that is fitted in one go learns it."""
+        return self.target(batch)
 
-        Args:
-            image: Float32 `(B, C, H, W)`, raw file values.
-            valid: Bool `(B, H, W)`, True where `image` has values.
-        """
-        return cast(Tensor, self.network(image, valid))
+    def counts(self, stage: str) -> Sums:
+        """The counts of "val" or "test"."""
+        return cast(Sums, self._counts[stage])
+
+    def forward(self, image: Tensor, valid: Tensor, days: Tensor | None = None) -> Tensor:
+        """Map raw pixel values to logits; see `eoseg.models.Network`."""
+        return cast(Tensor, self.network(image, valid, days))
 
     def step(self, batch: Batch, stage: str) -> Tensor:
-        """Loss of one batch; outside training its counts go into the confusion matrix.
+        """Loss of one batch; outside training it is counted too.
 
         Args:
             batch: What the datamodule yields.
@@ -109,32 +146,47 @@ class Task(LightningModule):
         Raises:
             DataError: The loss is no longer a finite number.
         """
-        logits = self(batch["image"], batch["valid"])
+        logits = self(batch["image"], batch["valid"], batch.get("days"))
         loss = self.compute_loss(logits, batch)
+        self.check_and_log(loss, batch, stage)
+        if stage != "train":
+            self.count(logits, batch, stage)
+        return loss
+
+    def check_and_log(self, loss: Tensor, batch: Batch, stage: str) -> None:
+        """Log the loss of a batch.
+
+        Raises:
+            DataError: It is no longer a finite number.
+        """
         if stage == "train" and not torch.isfinite(loss.detach()):
             raise DataError(
                 f"The loss is {loss.item()} at step {self.global_step}, on chips "
                 f"{', '.join(batch['id'][:4])}. Lower the learning rate, or look at these chips."
             )
-        size = batch["image"].shape[0]
         self.log(
             f"{stage}/loss",
             loss,
             on_step=stage == "train",
             on_epoch=True,
-            batch_size=size,
+            batch_size=batch["image"].shape[0],
             sync_dist=stage != "train",
         )
-        if stage != "train":
-            cast(_Counts, self._counts[stage]).update(self.predict_classes(logits), self.target(batch))
-        return loss
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, batch: Batch) -> Tensor | None:
         """Lightning's hook."""
-        return self.step(batch, "train")
+        if self.fitted_body is None:
+            return self.step(batch, "train")
+        image = self.network.prepare(batch["image"], batch["valid"])
+        self.fitted_body.collect(image, batch["valid"], self.fitted_target(batch), days=batch.get("days"))
+        # Lightning counts batches by the steps of an optimiser, and saves no checkpoint before the first.
+        cast(LightningOptimizer, self.optimizers()).step()
+        return None
 
     def validation_step(self, batch: Batch) -> None:
         """Lightning's hook."""
+        if self.fitted_body is not None and self.trainer.sanity_checking:
+            return  # nothing is learned yet
         self.step(batch, "val")
 
     def test_step(self, batch: Batch) -> None:
@@ -142,35 +194,28 @@ class Task(LightningModule):
         self.step(batch, "test")
 
     def on_validation_epoch_start(self) -> None:
-        """Start counting afresh."""
-        cast(_Counts, self._counts["val"]).reset()
+        """Start counting afresh; a network that is fitted in one go learns now."""
+        self.counts("val").reset()
+        if self.fitted_body is None or self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
+            return
+        self.fitted_body.fit(self.class_weights())
+        self.trainer.should_stop = True  # one pass over the training chips is all it needs
+
+    def class_weights(self) -> list[float] | None:
+        """One weight per class, where the task has them."""
+        return None
 
     def on_test_epoch_start(self) -> None:
         """Start counting afresh."""
-        cast(_Counts, self._counts["test"]).reset()
+        self.counts("test").reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of all processes' counts."""
-        self._log_scores("val")
+        """Log the figures of all processes' counts."""
+        self._log_figures("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the scores of all processes' counts."""
-        self._log_scores("test")
-
-    def matrix(self, stage: str) -> NDArray[np.int64]:
-        """The confusion matrix of the last epoch, summed over processes once the epoch has ended.
-
-        Args:
-            stage: "val" or "test".
-
-        Returns:
-            Int64 `(K, K)`, rows reference, columns map.
-        """
-        return cast(_Counts, self._counts[stage]).matrix.cpu().numpy()
-
-    def scores(self, stage: str) -> Scores:
-        """The figures of the last epoch, from `matrix`."""
-        return score(self.matrix(stage), self.schema.class_names)
+        """Log the figures of all processes' counts."""
+        self._log_figures("test")
 
     def recipe(self) -> Recipe:
         """What a checkpoint says beside the weights.
@@ -188,10 +233,21 @@ class Task(LightningModule):
             chip_size=self.chip_size,
             output_stride=self.network.output_stride,
             provenance=self.provenance,
+            threshold=self.threshold_in_force(),
         )
 
+    def threshold_in_force(self) -> float | None:
+        """Probability from which the second class is mapped; None for the likeliest class."""
+        return None
+
     def setup(self, stage: str) -> None:
-        """Take the normalisation from the training statistics, unless a checkpoint brought its own."""
+        """Take the normalisation from the training statistics, unless a checkpoint brought its own.
+
+        Raises:
+            ConfigError: A network that is fitted in one go is to do so on a GPU or in several processes.
+        """
+        if self.fitted_body is not None:
+            _require_one_process(str(self.network_config["arch"]), self.trainer, stage)
         if stage == "fit" and self.statistics is None:
             source = cast(DataSource, self.trainer.datamodule)  # type: ignore[attr-defined]
             self.use_statistics(source.statistics)
@@ -200,20 +256,32 @@ class Task(LightningModule):
         """Set the network's normalisation, and whatever a task derives from the training pixels."""
         self.statistics = statistics
         self.network.normalize.set_statistics(statistics)
+        if self.network.rescale is not None:
+            self.network.rescale.set_statistics(statistics)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Lightning's hook."""
+        if self.fitted_body is not None:
+            return optim.SGD([nn.Parameter(torch.zeros(()))], lr=0.0)  # counts steps; see training_step
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = build_optimizer(self.optimizer_config, trained)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = build_scheduler(self.scheduler_config, optimizer, total_steps=steps, monitor=MONITOR)
+        schedule = build_scheduler(
+            self.scheduler_config, optimizer, total_steps=steps, monitor=self.monitor, mode=self.monitor_mode
+        )
         if schedule is None:
             return optimizer
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
+    def configure_callbacks(self) -> list[Callback]:
+        """Average the weights, where asked for; Lightning's hook."""
+        return [] if self._average is None else [self._average]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the recipe."""
         checkpoint["eoseg"] = self.recipe().to_dict()
+        if self._average is not None:
+            self._average.write(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take the statistics from a checkpoint that was trained for the same bands and classes.
@@ -228,6 +296,7 @@ class Task(LightningModule):
             ("task", recipe.task, type(self).__name__),
             ("bands", recipe.schema.bands, self.schema.bands),
             ("classes", recipe.schema.class_names, self.schema.class_names),
+            ("quantity", recipe.schema.quantity, self.schema.quantity),
             ("network", recipe.network, self.network_config),
         ):
             if theirs != ours:
@@ -237,49 +306,90 @@ class Task(LightningModule):
                 )
         self.use_statistics(recipe.statistics)
         self.provenance = recipe.provenance
+        self.take_threshold(recipe.threshold)
+        if self._average is not None:
+            self._average.read(checkpoint)
 
-    def _log_scores(self, stage: str) -> None:
-        counts = cast(_Counts, self._counts[stage])
-        counts.sum_over_processes()
+    def take_threshold(self, threshold: float | None) -> None:
+        """Go on with the threshold of a checkpoint."""
+
+    def _log_figures(self, stage: str) -> None:
+        self.counts(stage).sum_over_processes()
         if self.trainer.sanity_checking:
             return
-        scores = self.scores(stage)
-        if scores.mean_iou is None:
-            raise DataError(f"The {stage} split holds no labelled pixel. Change the split or the labels.")
-        figures = {
-            "miou": scores.mean_iou,
-            "oa": scores.overall_accuracy,
-            "balanced_accuracy": scores.balanced_accuracy,
-            "kappa": scores.kappa,
-            "mean_f1": scores.mean_f1,
-            **{f"iou/{entry.name}": entry.iou for entry in scores.classes},
-            **{f"f1/{entry.name}": entry.f1 for entry in scores.classes},
-        }
         # An undefined figure is left out, never logged as 0 or NaN. The counts are already summed.
+        figures = self.figures(stage)
         self.log_dict({f"{stage}/{name}": value for name, value in figures.items() if value is not None})
 
 
-class _Counts(nn.Module):
-    """An int64 confusion matrix on the task's device, not part of the checkpoint."""
+def usable(batch: Batch, kind: Kind) -> Tensor:
+    """Bool `(B, H, W)`: where an image has what a label can be learned from.
 
-    matrix: Tensor
+    Both dates of a pair, any date of a series.
+    """
+    valid = batch["valid"]
+    if kind == "change":
+        return valid.all(dim=1)
+    return valid.any(dim=1) if kind == "series" else valid
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.register_buffer(
-            "matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), persistent=False
+
+def require_time(task: str, kind: Kind, schema: Schema) -> None:
+    """Refuse data of another number of dates than a task learns from, before a network is built for them.
+
+    Raises:
+        ConfigError: With the task that fits.
+    """
+    if schema.time != TIMES[kind]:
+        needed = {
+            "single": "scenes of one date",
+            "pair": "pairs of dates (data: 'images' and 'after')",
+            "series": "series of dates (data: '{date}' in 'images')",
+        }
+        found = needed[schema.time].partition(" (")[0]
+        fitting = {"single": "SegmentationTask", "pair": "ChangeTask", "series": "SeriesTask"}[schema.time]
+        raise ConfigError(
+            f"{task} learns from {needed[TIMES[kind]]}; found {found}. Use {fitting} for these."
         )
 
-    def reset(self) -> None:
-        self.matrix.zero_()
 
-    def update(self, classes: Tensor, target: Tensor) -> None:
-        known = target != IGNORE
-        pairs = target[known] * self.num_classes + classes[known]
-        counts = torch.bincount(pairs, minlength=self.num_classes**2)
-        self.matrix += counts.view(self.num_classes, self.num_classes)
+def require_labels(task: str, schema: Schema) -> None:
+    """Refuse scenes without labels, before a network is built for them.
 
-    def sum_over_processes(self) -> None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(self.matrix)
+    Raises:
+        ConfigError: With what to add, or the task that learns without labels.
+    """
+    if not schema.classes and schema.quantity is None:
+        raise ConfigError(
+            f"{task} learns from labels, but the data have none. Name 'labels' with 'classes' or 'quantity' in "
+            "the data, or use PretrainTask."
+        )
+
+
+def _require_chip_size(chip_size: int, stride: int) -> None:
+    if chip_size % stride:
+        below, above = chip_size // stride * stride, -(-chip_size // stride) * stride
+        nearest = f"{below} or {above}" if below else str(above)
+        raise ConfigError(
+            f"chip_size {chip_size} does not suit the network, whose sizes are multiples of {stride}. "
+            f"Set chip_size to {nearest}."
+        )
+
+
+def _require_one_process(arch: str, trainer: Trainer, stage: str) -> None:
+    device = trainer.strategy.root_device
+    if device.type != "cpu":
+        raise ConfigError(
+            f"'{arch}' runs on the CPU, on all its cores; found {device}. Set trainer.accelerator: cpu."
+        )
+    if stage != "fit":
+        return
+    if trainer.world_size > 1:
+        raise ConfigError(
+            f"'{arch}' is fitted by one process, on all cores; found {trainer.world_size} processes. Set "
+            "trainer.devices: 1."
+        )
+    if trainer.val_check_interval != 1.0 or trainer.check_val_every_n_epoch != 1:
+        raise ConfigError(
+            f"'{arch}' is fitted once all training chips were seen, before the validation. Leave "
+            "val_check_interval and check_val_every_n_epoch out."
+        )

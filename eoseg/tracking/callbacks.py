@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
+from eoseg.models import Kind
 from eoseg.recipe import Recipe, Schema
-from eoseg.tracking.charts import artifact_metadata, matrix_csv, wandb_matrices
+from eoseg.tracking.charts import artifact_metadata, label_csv, matrix_csv, wandb_labels, wandb_matrices
 from eoseg.tracking.loggers import STEP, wandb_run
-from eoseg.tracking.panels import ChipSource, PicturedTask, make_panels, wandb_image, write_panels
+from eoseg.tracking.panel_files import wandb_images, write_panels
+from eoseg.tracking.panels import ChipSource, PicturedTask, make_panels
 
 _log = logging.getLogger(__name__)
 
@@ -28,16 +30,23 @@ class RecordedTask(Protocol):
     """What the records need of a task, beside being a LightningModule."""
 
     schema: Schema
+    kind: Kind
 
     def matrix(self, stage: str) -> NDArray[np.int64]:
-        """Confusion matrix, rows reference, columns map."""
+        """Confusion matrix, rows reference, columns map; for one class per pixel or chip."""
+
+    def label_tables(self, stage: str) -> NDArray[np.int64]:
+        """A table `(2, 2)` for each label, rows reference, columns answer; for several labels per chip."""
 
     def recipe(self) -> Recipe:
         """What the checkpoint says beside its weights."""
 
 
 class ChipPanels(Callback):
-    """Show fixed chips as image, truth, prediction and errors.
+    """Show fixed chips: what the network saw, what is true, what it says, and where it errs.
+
+    A change shows both dates, a series some of them, a quantity colours of fixed scales; classified chips
+    come on one sheet. Tables of single pixels have nothing to show, and pretraining nothing to compare.
 
     While fitting, after every n-th validation and the last one; in `validate` and `test` at the end.
     The pictures are written to `panels/` in the run folder. The run's random numbers and the network's
@@ -63,35 +72,41 @@ class ChipPanels(Callback):
         self.every_n_epochs = every_n_epochs
         self.count = count
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    # The hooks at the end of the *epoch* would come before the task has chosen a threshold.
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show validation chips."""
         if _is_due(trainer, self.every_n_epochs):
             self._show(trainer, pl_module, "val")
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show test chips."""
         if trainer.is_global_zero:
             self._show(trainer, pl_module, "test")
 
     def _show(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         source = cast(ChipSource, trainer.datamodule)  # type: ignore[attr-defined]
+        schema, kind = cast(PicturedTask, module).schema, cast(PicturedTask, module).kind
+        if source.chip_size == 1 or kind == "pretraining":
+            _log.debug("no pictures of chips: the data are single pixels, or have no labels to learn")
+            return
         with isolate_rng():
             panels = make_panels(module, source, stage, self.count)
-        schema = cast(PicturedTask, module).schema
         folder = (
             self.run_folder / "panels" / (f"epoch_{trainer.current_epoch:04d}" if _fits(trainer) else stage)
         )
-        write_panels(folder, panels, schema)
+        write_panels(folder, panels, schema, kind=kind, statistics=source.statistics)
         run = wandb_run(trainer)
         if run is not None:
-            images = [wandb_image(panel, schema) for panel in panels]
+            images = [image for panel in panels for image in wandb_images(panel, schema, kind)]
             run.log({f"{stage}/chips": images, STEP: _step(trainer)})
 
 
 class ConfusionPanel(Callback):
     """Write the confusion matrix as CSV, and show it in W&B: raw, by reference class, figures per class.
 
-    The CSV file is that of the last validation or test; W&B gets every n-th and the last.
+    Where chips have several labels, it is a row for each label; a quantity has no matrix. The CSV file is
+    that of the last validation or test; W&B gets every n-th and the last.
     """
 
     def __init__(self, run_folder: Path, *, every_n_epochs: int = 5) -> None:
@@ -124,12 +139,22 @@ class ConfusionPanel(Callback):
             self._record(trainer, pl_module, "test", to_wandb=True)
 
     def _record(self, trainer: Trainer, module: LightningModule, stage: str, *, to_wandb: bool) -> None:
+        if not hasattr(module, "matrix"):
+            return  # what it learns is no class
         task = cast(RecordedTask, module)
-        names, matrix = task.schema.class_names, task.matrix(stage)
-        write_atomically(self.run_folder / f"confusion_{stage}.csv", matrix_csv(matrix, names))
+        names = task.schema.class_names
         run = wandb_run(trainer) if to_wandb else None
+        if task.schema.multilabel:
+            tables = task.label_tables(stage)
+            write_atomically(self.run_folder / f"labels_{stage}.csv", label_csv(tables, names))
+            charts = {} if run is None else wandb_labels(tables, names, stage)
+        else:
+            matrix = task.matrix(stage)
+            write_atomically(self.run_folder / f"confusion_{stage}.csv", matrix_csv(matrix, names))
+            unit = "chips" if task.kind == "classification" else "pixels"
+            charts = {} if run is None else wandb_matrices(matrix, names, stage, unit=unit)
         if run is not None:
-            run.log({**wandb_matrices(matrix, names, stage), STEP: _step(trainer)})
+            run.log({**charts, STEP: _step(trainer)})
 
 
 class CheckpointArtifact(Callback):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eoseg.metrics import score
+from eoseg.metrics import score, score_labels
 from eoseg.recipe import Recipe
 
 
@@ -19,6 +19,39 @@ def matrix_csv(matrix: NDArray[np.int64], names: Sequence[str]) -> str:
     writer.writerow(["reference \\ map", *names])
     writer.writerows([name, *row] for name, row in zip(names, matrix.tolist(), strict=True))
     return text.getvalue()
+
+
+_LABEL_COLUMNS = ("label", "right", "missed", "false", "rightly absent", "f1")
+
+
+def label_csv(tables: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Counts of chips as CSV text, a row for each label of which a chip may have several.
+
+    Args:
+        tables: Int64 `(K, 2, 2)`, rows the reference (0 absent, 1 present), columns the answer.
+        names: Names of the K labels.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_LABEL_COLUMNS)
+    writer.writerows(_label_rows(tables, names))
+    return text.getvalue()
+
+
+def wandb_labels(tables: NDArray[np.int64], names: Sequence[str], stage: str) -> dict[str, Any]:
+    """The same table as `label_csv` for `run.log`: `<stage>/labels`."""
+    import wandb
+
+    rows: list[Iterable[Any]] = [list(row) for row in _label_rows(tables, names)]
+    return {f"{stage}/labels": wandb.Table(columns=list(_LABEL_COLUMNS), data=rows)}
+
+
+def _label_rows(tables: NDArray[np.int64], names: Sequence[str]) -> list[tuple[Any, ...]]:
+    scores = score_labels(tables, names)
+    return [
+        (name, table[1][1], table[1][0], table[0][1], table[0][0], f1)
+        for name, table, f1 in zip(names, tables.tolist(), scores.f1, strict=True)
+    ]
 
 
 def artifact_metadata(recipe: Recipe) -> dict[str, Any]:
@@ -33,8 +66,16 @@ def artifact_metadata(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def wandb_matrices(matrix: NDArray[np.int64], names: Sequence[str], stage: str) -> dict[str, Any]:
+def wandb_matrices(
+    matrix: NDArray[np.int64], names: Sequence[str], stage: str, *, unit: str = "pixels"
+) -> dict[str, Any]:
     """W&B's charts of a confusion matrix, made from counts; its own function wants every single pixel.
+
+    Args:
+        matrix: Int64 `(K, K)`, rows reference, columns map.
+        names: Names of the K classes.
+        stage: "val" or "test".
+        unit: What was counted.
 
     Returns:
         For `run.log`: `<stage>/confusion`, `<stage>/confusion_normalized` and the table `<stage>/classes`.
@@ -45,7 +86,7 @@ def wandb_matrices(matrix: NDArray[np.int64], names: Sequence[str], stage: str) 
     shares = matrix / np.maximum(totals, 1)
     charts: dict[str, Any] = {}
     for key, values, title in (
-        ("confusion", matrix, "Confusion matrix, pixels"),
+        ("confusion", matrix, f"Confusion matrix, {unit}"),
         ("confusion_normalized", shares, "Confusion matrix, share of each reference class"),
     ):
         rows: list[Iterable[Any]] = [

@@ -1,9 +1,7 @@
-"""Fixed chips of a split, to be looked at: image, truth, prediction and errors."""
+"""Fixed chips of a split, to be looked at: what the network saw, what is true, what it says."""
 
-import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -12,21 +10,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eoseg.batch import IGNORE, Batch
-from eoseg.errors import ConfigError, OutputError
-from eoseg.figures import class_image, enlarge, error_image, error_mask, png_bytes, rgb_image, side_by_side
-from eoseg.recipe import Schema, Statistics
+from eoseg.errors import ConfigError
+from eoseg.figures import (
+    DETECTIONS,
+    ERRORS,
+    Rgb,
+    class_image,
+    detection_mask,
+    difference_image,
+    error_mask,
+    rgb_image,
+    value_image,
+)
+from eoseg.models import Kind
+from eoseg.recipe import MapClass, Schema, Statistics
+from eoseg.tasks.task import usable
 
-_PANEL_SIZE = 256
-"""Smaller chips are enlarged to at least this many pixels in the PNG files."""
-
-_ERROR_NAMES = {0: "right", 1: "wrong", IGNORE: "no label"}
+_MOST_DATES = 4
+"""Dates of a series that are shown."""
 
 
 class ChipSource(Protocol):
     """What the pictures need of a datamodule."""
 
     batch_size: int
-    statistics: Statistics
+    chip_size: int
+
+    @property
+    def statistics(self) -> Statistics:
+        """Values over the training pixels."""
 
     def panel_chips(self, stage: str, count: int) -> Batch:
         """The same chips in every epoch and for any number of processes."""
@@ -36,26 +48,40 @@ class PicturedTask(Protocol):
     """What the pictures need of a task, beside being a LightningModule."""
 
     schema: Schema
+    kind: Kind
 
-    def __call__(self, image: Tensor, valid: Tensor) -> Tensor:
-        """Logits."""
+    def __call__(self, image: Tensor, valid: Tensor, days: Tensor | None = None) -> Tensor:
+        """Logits, or estimated values."""
 
     def predict_classes(self, logits: Tensor) -> Tensor:
-        """Classes."""
+        """Classes, where the task has them."""
+
+    def target(self, batch: Batch) -> Tensor:
+        """What is to be learned."""
 
 
-class Panel(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class Panel:
     """One chip, to be looked at."""
 
     id: str
-    image: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
-    prediction: NDArray[np.uint8]
-    errors: NDArray[np.uint8]
+    images: dict[str, Rgb]
+    """What the network saw, by name; several where there are several dates."""
+    results: dict[str, Rgb] = field(default_factory=dict)
+    """Pictures of the truth, the prediction and the errors, of the images' size."""
+    masks: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """Truth, prediction and error as classes, where there are classes per pixel."""
+    answer: tuple[str, str] | None = None
+    """Of a whole chip: its reference, "" where there is none, and the network's answer."""
+
+
+def error_classes(schema: Schema, kind: Kind) -> tuple[MapClass, ...]:
+    """What the values of a panel's errors mean: found and missed changes, or right and wrong."""
+    return DETECTIONS if kind == "change" and len(schema.classes) == 2 else ERRORS
 
 
 def make_panels(module: LightningModule, source: ChipSource, stage: str, count: int) -> list[Panel]:
-    """Classify the fixed chips of a split.
+    """Let the network answer for the fixed chips of a split.
 
     Args:
         module: The task; its mode is the same afterwards.
@@ -64,61 +90,119 @@ def make_panels(module: LightningModule, source: ChipSource, stage: str, count: 
         count: How many chips to ask for.
 
     Raises:
-        ConfigError: The chips have no masks, so that there is nothing to compare.
+        ConfigError: The chips have no labels, so that there is nothing to compare.
     """
     batch = source.panel_chips(stage, count)
-    if "mask" not in batch:
-        raise ConfigError("Panels show masks, but these chips have none. Set panels_every to 0.")
+    if not {"mask", "label", "value"} & set(batch):
+        raise ConfigError(
+            "Panels show what is true, but these chips have no labels. Set run.panels_every to 0."
+        )
+    task, statistics = cast(PicturedTask, module), source.statistics
+    logits = _answers(module, batch, source.batch_size)
+    truth = task.target(batch).numpy()
+    places = range(len(batch["id"]))
+    if task.schema.quantity is not None:
+        values = logits[:, 0].float().numpy()  # (B, H, W)
+        return [_value_panel(batch, place, truth[place], values[place], statistics) for place in places]
+    classes = task.predict_classes(logits).numpy()  # (B, H, W), of chips (B,) or (B, K)
+    if task.kind == "classification":
+        names = task.schema.class_names
+        return [
+            Panel(
+                batch["id"][place],
+                _images(batch, place, task.kind, statistics),
+                answer=(_named(truth[place], names), _named(classes[place], names)),
+            )
+            for place in places
+        ]
+    return [_class_panel(batch, place, truth[place], classes[place], task, statistics) for place in places]
+
+
+def _answers(module: LightningModule, batch: Batch, batch_size: int) -> Tensor:
+    """Logits of all chips, on the CPU."""
     task = cast(PicturedTask, module)
     was_training = module.training
     module.eval()
-    predicted = []
+    found = []
     with torch.no_grad():
-        for start in range(0, len(batch["id"]), source.batch_size):
-            part = slice(start, start + source.batch_size)
-            image, valid = batch["image"][part].to(module.device), batch["valid"][part].to(module.device)
-            predicted.append(task.predict_classes(task(image, valid)).cpu())
+        for start in range(0, len(batch["id"]), batch_size):
+            part = slice(start, start + batch_size)
+            days = batch.get("days")
+            inputs = (batch["image"], batch["valid"], *(() if days is None else (days,)))
+            found.append(task(*(entry[part].to(module.device) for entry in inputs)).cpu())
     module.train(was_training)
-    classes = torch.cat(predicted).numpy().astype(np.uint8)  # (B, H, W)
-    return [_panel(batch, index, prediction, source.statistics) for index, prediction in enumerate(classes)]
+    return torch.cat(found)
 
 
-def _panel(batch: Batch, index: int, prediction: NDArray[np.uint8], statistics: Statistics) -> Panel:
-    valid = batch["valid"][index].numpy()
-    truth = batch["mask"][index].numpy().astype(np.uint8)
-    shown = np.where(valid, prediction, IGNORE).astype(np.uint8)
-    image = rgb_image(batch["image"][index].numpy(), statistics, valid)
-    return Panel(batch["id"][index], image, truth, shown, error_mask(truth, shown))
+def _class_panel(
+    batch: Batch,
+    place: int,
+    truth: NDArray[Any],
+    prediction: NDArray[Any],
+    task: PicturedTask,
+    statistics: Statistics,
+) -> Panel:
+    seen = usable(batch, task.kind)[place].numpy()
+    truth = truth.astype(np.uint8)
+    shown = np.where(seen, prediction, IGNORE).astype(np.uint8)
+    meaning = error_classes(task.schema, task.kind)
+    errors = detection_mask(truth, shown) if meaning is DETECTIONS else error_mask(truth, shown)
+    return Panel(
+        batch["id"][place],
+        _images(batch, place, task.kind, statistics),
+        results={
+            "truth": class_image(truth, task.schema.classes),
+            "prediction": class_image(shown, task.schema.classes),
+            "errors": class_image(errors, meaning),
+        },
+        masks={"truth": truth, "prediction": shown, "error": errors},
+    )
 
 
-def write_panels(folder: Path, panels: Sequence[Panel], schema: Schema) -> None:
-    """Write one PNG strip per chip: image, truth, prediction, errors.
+def value_scales(statistics: Statistics) -> tuple[float, float, float]:
+    """Lowest and highest value and largest error of the colours, from the training labels alone.
 
-    Raises:
-        OutputError: A file cannot be written.
+    The same for all pictures of a run and of all runs on the same data, so that they compare.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, panel in enumerate(panels):
-            classes = [class_image(mask, schema.classes) for mask in (panel.truth, panel.prediction)]
-            pictures = [panel.image, *classes, error_image(panel.errors)]
-            strip = side_by_side([enlarge(picture, at_least=_PANEL_SIZE) for picture in pictures])
-            place = re.sub(r"[^\w.,-]+", "_", panel.id)[-80:]
-            (folder / f"{number:02d}_{place}.png").write_bytes(png_bytes(strip))
-    except OSError as error:
-        raise OutputError(
-            f"Panels cannot be written to '{folder}': {error}. Check the folder and the free space."
-        ) from error
+    target = statistics.target
+    assert target is not None  # a quantity has statistics of its labels
+    return target.low, target.high, 2 * target.std
 
 
-def wandb_image(panel: Panel, schema: Schema) -> Any:
-    """The chip as `wandb.Image` with the masks prediction, truth and error, which can be switched."""
-    import wandb
+def _value_panel(
+    batch: Batch, place: int, truth: NDArray[Any], values: NDArray[Any], statistics: Statistics
+) -> Panel:
+    low, high, limit = value_scales(statistics)
+    shown = np.where(batch["valid"][place].numpy(), values, np.nan)
+    return Panel(
+        batch["id"][place],
+        _images(batch, place, "segmentation", statistics),
+        results={
+            "truth": value_image(truth, low, high),
+            "estimate": value_image(shown, low, high),
+            "error": difference_image(shown - truth, limit),
+        },
+    )
 
-    names = {**dict(enumerate(schema.class_names)), IGNORE: "no label"}
-    masks = {
-        "prediction": {"mask_data": panel.prediction, "class_labels": names},
-        "truth": {"mask_data": panel.truth, "class_labels": names},
-        "error": {"mask_data": panel.errors, "class_labels": _ERROR_NAMES},
-    }
-    return wandb.Image(panel.image, masks=masks, caption=panel.id)
+
+def _images(batch: Batch, place: int, kind: Kind, statistics: Statistics) -> dict[str, Rgb]:
+    image, valid = batch["image"][place].numpy(), batch["valid"][place].numpy()
+    if kind == "change":
+        dates = {"before": 0, "after": 1}
+    elif kind == "series":
+        # A date without any pixel (a cloud over all of it) would be a white square.
+        usable_dates = np.flatnonzero(valid.any(axis=(1, 2)))
+        chosen = usable_dates if len(usable_dates) else np.arange(len(valid))
+        steps = np.linspace(0, len(chosen) - 1, min(_MOST_DATES, len(chosen))).round().astype(int)
+        days = batch["days"][place].tolist()
+        dates = {f"date {date + 1}, day {days[date]:.0f}": int(date) for date in chosen[steps]}
+    else:
+        return {"image": rgb_image(image, statistics, valid)}
+    return {name: rgb_image(image[date], statistics, valid[date]) for name, date in dates.items()}
+
+
+def _named(answer: NDArray[Any], names: list[str]) -> str:
+    """The name of a chip's class, or of all its labels."""
+    if answer.ndim:
+        return ", ".join(name for name, there in zip(names, answer, strict=True) if there) or "none"
+    return "" if answer == IGNORE else names[int(answer)]

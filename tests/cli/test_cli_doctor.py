@@ -40,7 +40,7 @@ def test_the_facts_are_printed(config: Path, capsys: pytest.CaptureFixture[str])
         "EPSG:32632",
         "8 bit, 0-255",
         "dry",
-        "blocks (val 0.2",
+        "blocks (block_size",
         "No problem found",
     ):
         assert words in told
@@ -132,3 +132,12 @@ def test_the_shipped_configurations_of_real_data_have_no_error(
     root = yaml.safe_load(config.read_text())["data"]["init_args"]["scenes"]["root"]
     main("doctor", [str(config), f"scenes.root={real_data / Path(root).name}"])
     assert "Split" in capsys.readouterr().out
+
+
+def test_scenes_without_labels_are_told_as_such(config: Path, capsys: pytest.CaptureFixture[str]):
+    main("doctor", [str(config), "scenes.labels=null", "scenes.classes=null"])
+    told = capsys.readouterr().out
+    assert "Labels  none: every valid pixel takes part" in told
+    assert "labelled" not in told
+    assert "Classes" not in told
+    assert "No problem found" in told

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from conftest import MakeScene
 from map_factory import write_map
 
 from eoseg.cli.describe import main
 from eoseg.errors import CheckpointError, DataError
+from eoseg.geo.grid import Grid
+from eoseg.geo.valuefile import ValueWriter
 from eoseg.models import build_network
-from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
+from eoseg.recipe import BandStatistics, Quantity, Recipe, Schema, Statistics, parse_classes
 
 BANDS = ("B02", "B03")
 
@@ -53,7 +56,11 @@ def checkpoint(tmp_path: Path) -> Path:
             900,
             (100, 300),
         ),
-        network={"arch": "fcn", "encoder": "resnet18", "args": {"channels": 8}},
+        network={
+            "kind": "segmentation",
+            "arch": "fcn",
+            "args": {"channels": 8, "encoder": "resnet18"},
+        },
         chip_size=64,
         output_stride=32,
         provenance={"eoseg": "0.1.0", "seed": 7},
@@ -68,7 +75,8 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_a_checkpoint_tells_its_recipe(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = describe(checkpoint, capsys)
     assert said["task"] == "SegmentationTask"
-    assert said["network"].startswith("fcn over resnet18, ")
+    assert said["network"].startswith("fcn over resnet18 for segmentation, ")
+    assert said["takes"] == "scenes of one date"
     assert said["network"].endswith("channels 8")
     assert said["chip size"] == "64 px"
     assert said["output stride"] == "32 px"
@@ -80,6 +88,93 @@ def test_a_checkpoint_tells_its_recipe(checkpoint: Path, capsys: pytest.CaptureF
     assert said["0"] == "water #0000FF, label 1, 2, 25.0% of the labelled pixels"
     assert said["1"].startswith("wood #")
     assert (said["eoseg"], said["seed"]) == ("0.1.0", "7")
+
+
+def write_checkpoint(path: Path, recipe: Recipe) -> Path:
+    state = {"network.body.weight": torch.zeros(1200)}
+    torch.save({"eoseg": recipe.to_dict(), "state_dict": state}, path)
+    return path
+
+
+def recipe_of(schema: Schema, network: dict[str, object], **more: object) -> Recipe:
+    bands = tuple(BandStatistics(name, 120.5, 60, 0, 5, 250, 255) for name in BANDS)
+    target = BandStatistics("height", 12.25, 3.5, 0, 1, 30, 41) if schema.quantity else None
+    statistics = Statistics(bands, "uint8", 1000, 900, (100,) * schema.outputs, target=target)
+    return Recipe(
+        task="Some",
+        schema=schema,
+        statistics=statistics,
+        network=network,
+        chip_size=64,
+        output_stride=1,
+        **more,
+    )
+
+
+def test_a_checkpoint_for_change_tells_dates_and_threshold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(BANDS, parse_classes(["same", "changed"]), time="pair", steps=2)
+    inner = {"task": "SegmentationTask", "network": {"arch": "unet", "args": {}}}
+    network = {"kind": "change", "arch": "post_classification", "args": {"inner": inner, "window": 3}}
+    said = describe(
+        write_checkpoint(tmp_path / "m.ckpt", recipe_of(schema, network, threshold=0.375)), capsys
+    )
+    assert said["network"] == (
+        "post_classification for change, 1,200 numbers inner unet of SegmentationTask, window 3"
+    )
+    assert said["takes"] == "two dates, to find change between them"
+    assert said["threshold"] == "'changed' is mapped from a probability of 0.375 on"
+
+
+def test_a_checkpoint_for_series_tells_how_many_dates_it_saw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(BANDS, parse_classes(["a", "b"]), time="series", steps=23)
+    path = write_checkpoint(
+        tmp_path / "m.ckpt", recipe_of(schema, {"kind": "series", "arch": "ltae", "args": {}})
+    )
+    said = describe(path, capsys)
+    assert said["takes"] == "series of dates; trained on 23 of them"
+    assert "threshold" not in said
+
+
+def test_a_checkpoint_for_a_quantity_tells_unit_and_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = {"kind": "segmentation", "arch": "unet", "args": {}}
+    schema = Schema(BANDS, (), quantity=Quantity("height", "m"))
+    said = describe(write_checkpoint(tmp_path / "m.ckpt", recipe_of(schema, network)), capsys)
+    assert said["quantity"] == (
+        "height in m in training mean 12.25, deviation 3.5, 96 % in 1 to 30, all in 0 to 41"
+    )
+    assert "classes" not in said
+
+
+def test_a_pretrained_checkpoint_has_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = {"kind": "pretraining", "arch": "autoencoder", "args": {"encoder": "resnet18"}}
+    said = describe(write_checkpoint(tmp_path / "m.ckpt", recipe_of(Schema(BANDS, ()), network)), capsys)
+    assert said["network"].startswith("autoencoder over resnet18 for pretraining")
+    assert "classes" not in said
+
+
+def test_a_checkpoint_for_labels_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = Schema(BANDS, parse_classes(["a", "b"]), multilabel=True)
+    network = {"kind": "classification", "arch": "resnet", "args": {"depth": 18}}
+    said = describe(write_checkpoint(tmp_path / "m.ckpt", recipe_of(schema, network)), capsys)
+    assert said["labels"] == "2"
+    assert said["network"].startswith("resnet for classification")
+
+
+def test_a_map_of_a_quantity_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = Grid(None, Affine.identity(), 5, 6)
+    with ValueWriter(tmp_path / "v.tif", grid, Quantity("height", "m")) as writer:
+        writer.write(grid.window, np.zeros((5, 6), np.float32))
+        writer.build({"EOSEG_TASK": "RegressionTask"})
+        writer.publish()
+    said = describe(tmp_path / "v.tif", capsys)
+    assert (said["holds"], said["quantity"]) == ("values", "height in m")
+    assert (said["size"], said["task"]) == ("6 x 5 px", "RegressionTask")
 
 
 def test_a_scene_tells_grid_bands_and_values(

@@ -1,13 +1,20 @@
 import pytest
 
-from eoseg.cli.options import check_class, check_keys, nested_classes, options_of, trainer_options
+from eoseg.cli.options import (
+    check_class,
+    check_keys,
+    nested_classes,
+    options_of,
+    subclasses_of,
+    trainer_options,
+)
 from eoseg.errors import ConfigError
 
 
 def test_options_are_the_arguments_of_the_constructor() -> None:
     options = options_of("OptimizerConfig")
     assert options is not None
-    assert list(options) == ["name", "lr", "args"]
+    assert list(options) == ["name", "lr", "args", "average"]
     assert options["lr"].default == "0.001"
     assert options["lr"].doc.startswith("Learning rate")
 
@@ -17,6 +24,19 @@ def test_what_the_data_give_is_no_option_of_a_task() -> None:
     assert options is not None
     assert "arch" in options
     assert not {"schema", "chip_size"} & set(options)
+
+
+def test_a_class_without_a_constructor_has_that_of_its_base() -> None:
+    options = options_of("ChangeTask")
+    assert options is not None
+    assert options == options_of("SegmentationTask")
+    assert options["threshold"].doc.startswith("Of two classes")
+
+
+def test_subclasses_are_those_that_nothing_builds_upon() -> None:
+    assert {"SegmentationTask", "ChangeTask", "RegressionTask"} <= set(subclasses_of("Task"))
+    assert "ClassTask" not in subclasses_of("Task")
+    assert "SceneData" in subclasses_of("EOData")
 
 
 def test_a_foreign_class_is_left_to_the_parser() -> None:

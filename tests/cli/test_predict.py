@@ -11,8 +11,9 @@ from conftest import MakeScene
 from eoseg import cli
 from eoseg.cli.predict import main
 from eoseg.errors import BandError, CheckpointError, ConfigError, DataError, EosegError, OutputError
-from eoseg.models import build_network
-from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
+from eoseg.geo.mapfile import map_kind
+from eoseg.models import FittedBody, Network, build_network
+from eoseg.recipe import BandStatistics, Quantity, Recipe, Schema, Statistics, parse_classes
 
 BANDS = ("B02", "B03", "B04")
 ARGS = {"depth": 3, "channels": 4}
@@ -28,15 +29,81 @@ def checkpoint(tmp_path: Path) -> Path:
         task="SegmentationTask",
         schema=Schema(BANDS, parse_classes({"water": "#0000FF", "wood [old]": 7, "town": 9})),
         statistics=Statistics(entries, "uint8", 1000, 900, (200, 300, 400)),
-        network={"arch": "unet", "encoder": "resnet18", "args": dict(ARGS)},
+        network={"kind": "segmentation", "arch": "unet", "args": dict(ARGS)},
         chip_size=64,
         output_stride=network.output_stride,
     )
+    return save(tmp_path / "model.ckpt", network, recipe)
+
+
+def save(path: Path, network: Network, recipe: Recipe) -> Path:
     network.normalize.set_statistics(recipe.statistics)
+    if network.rescale is not None:
+        network.rescale.set_statistics(recipe.statistics)
     state = {f"network.{key}": value for key, value in network.state_dict().items()}
-    path = tmp_path / "model.ckpt"
     torch.save({"eoseg": recipe.to_dict(), "state_dict": state}, path)
     return path
+
+
+def make_checkpoint(
+    path: Path, arch: str, kind: str, schema: Schema, *, chip_size: int = 8, **args: int | str
+) -> Path:
+    """A model with random weights; one that is fitted in one go learns to tell dark from bright."""
+    torch.manual_seed(0)
+    size = {"chip_size": chip_size, "steps": schema.steps}
+    network = build_network(
+        arch,
+        kind=kind,
+        bands=BANDS,
+        num_classes=schema.outputs,
+        args=args,
+        regression=schema.quantity is not None,
+        **size,
+    )
+    if isinstance(network.body, FittedBody):
+        image = torch.linspace(-2, 2, 400).view(1, 1, 20, 20).expand(1, 3, 20, 20).contiguous()
+        target = torch.arange(400).view(1, 20, 20) * schema.outputs // 400
+        network.body.collect(image, torch.ones(1, 20, 20, dtype=torch.bool), target)
+        network.body.fit()
+    recipe = Recipe(
+        task="SomeTask",
+        schema=schema,
+        statistics=Statistics(
+            tuple(BandStatistics(name, 120, 60, 0, 5, 250, 255) for name in BANDS),
+            "uint8",
+            1000,
+            900,
+            (100,) * schema.outputs,
+            target=BandStatistics("height", 10, 2, 0, 1, 19, 20) if schema.quantity else None,
+        ),
+        network={"kind": kind, "arch": arch, "args": dict(args)},
+        chip_size=chip_size,
+        output_stride=network.output_stride,
+    )
+    return save(path, network, recipe)
+
+
+@pytest.fixture
+def change_checkpoint(tmp_path: Path) -> Path:
+    schema = Schema(BANDS, parse_classes(["same", "changed"]), time="pair", steps=2)
+    return make_checkpoint(tmp_path / "change.ckpt", "fc_ef", "change", schema, chip_size=32, width=2)
+
+
+@pytest.fixture
+def series_checkpoint(tmp_path: Path) -> Path:
+    schema = Schema(BANDS, parse_classes(["wheat", "maize"]), time="series", steps=3)
+    args = {"channels": 4, "kernel": 3, "hidden": 4}
+    return make_checkpoint(tmp_path / "series.ckpt", "tempcnn", "series", schema, **args)
+
+
+@pytest.fixture
+def dates(make_scene: MakeScene) -> list[Path]:
+    """A folder of three dates."""
+    rng = np.random.default_rng(0)
+    return [
+        make_scene(f"site/s_2021-0{month}-01.tif", rng.integers(1, 255, (3, 40, 50), np.uint8), names=BANDS)
+        for month in (3, 5, 7)
+    ]
 
 
 @pytest.fixture
@@ -102,6 +169,143 @@ def test_several_scenes_go_to_a_folder(
     predict(checkpoint, scene, other, "--out", tmp_path / "maps")
     assert {path.name for path in (tmp_path / "maps").glob("*.tif")} == {"scene_map.tif", "other_map.tif"}
     assert capsys.readouterr().out.count("Map: ") == 2
+
+
+def classes_of(path: Path) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        return dataset.read(1)
+
+
+def test_change_is_mapped_from_two_scenes(
+    change_checkpoint: Path, dates: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "map.tif"
+    predict(change_checkpoint, dates[0], dates[2], "--out", out, "--probabilities")
+    said = capsys.readouterr().out
+    assert "Exact: " in said
+    assert "changed" in said
+    predict(change_checkpoint, dates[0], dates[1], "--out", tmp_path, "--probabilities")
+    first, second = tmp_path / "map_probabilities.tif", tmp_path / "s_2021-05-01_map_probabilities.tif"
+    assert (classes_of(first) != classes_of(second)).any()
+
+
+def test_a_series_is_a_folder_or_its_dates(
+    series_checkpoint: Path, dates: list[Path], tmp_path: Path
+) -> None:
+    predict(series_checkpoint, dates[0].parent, "--out", tmp_path)
+    predict(series_checkpoint, *reversed(dates), "--out", tmp_path)
+    first, second = tmp_path / "site_map.tif", tmp_path / "s_2021-07-01_map.tif"
+    np.testing.assert_array_equal(classes_of(first), classes_of(second))
+
+
+def test_several_folders_are_several_series(
+    series_checkpoint: Path, dates: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in dates:
+        (other / path.name).write_bytes(path.read_bytes())
+    (other / "labels.tif").touch()
+    predict(series_checkpoint, dates[0].parent, other, "--out", tmp_path / "maps")
+    assert {path.name for path in (tmp_path / "maps").glob("*.tif")} == {"site_map.tif", "other_map.tif"}
+    assert "also holds labels.tif: no date in the name" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_quantity_is_told_by_its_range(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(BANDS, (), quantity=Quantity("height", "m"))
+    checkpoint = make_checkpoint(tmp_path / "h.ckpt", "mlp", "segmentation", schema, hidden="4")
+    out = tmp_path / "map.tif"
+    predict(checkpoint, scene, "--out", out)
+    values, said = classes_of(out), capsys.readouterr().out
+    assert map_kind(out) == "values"
+    assert (
+        f"height: {values.min():.5g} to {values.max():.5g} m, mean {values.mean():.5g} m, on 6,300 px" in said
+    )
+    assert "class" not in said
+
+
+def test_a_quantity_that_depends_on_its_tiles_is_told_with_its_unit(
+    make_scene: MakeScene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(BANDS, (), quantity=Quantity("height", "m"))
+    args = {"encoder": "resnet18", "depth": 3, "channels": 4}
+    checkpoint = make_checkpoint(tmp_path / "h.ckpt", "unet", "segmentation", schema, **args)
+    values = np.random.default_rng(0).integers(1, 255, (3, 70, 90), np.uint8)
+    values[:, :9] = 0
+    path = make_scene("gaps.tif", values, names=BANDS, nodata=0)
+    predict(checkpoint, path, "--out", tmp_path / "map.tif", "--tile", 32, "--halo", 0)
+    said = capsys.readouterr().out
+    assert "compared pixels get a value that differs by more than 0.2 m." in said
+    assert "on 5,490 px; 810 px have no value" in said
+
+
+def test_chips_with_several_labels_are_told_apart(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(BANDS, parse_classes(["water", "wood"]), multilabel=True)
+    checkpoint = make_checkpoint(tmp_path / "c.ckpt", "mlp", "classification", schema, hidden="4")
+    out = tmp_path / "map.tif"
+    predict(checkpoint, scene, "--out", out, "--tile", 4, "--probabilities")
+    said = capsys.readouterr().out
+    assert "tile(s) of 4 px, halo 2 px" in said
+    with rasterio.open(out) as dataset:
+        labels = dataset.read()
+    line = next(line for line in said.splitlines() if line.startswith("water"))
+    assert f"{labels[0].sum():,}" in line
+    assert f"{labels[0].mean():.1%}" in line
+    assert "label " in said
+    assert out.with_name("map_probabilities.tif").exists()
+
+
+def test_a_random_forest_maps_like_any_network(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(BANDS, parse_classes(["dark", "bright"]))
+    args = {"trees": 5, "features": "texture"}
+    checkpoint = make_checkpoint(tmp_path / "rf.ckpt", "random_forest", "segmentation", schema, **args)
+    whole, tiled = tmp_path / "a.tif", tmp_path / "b.tif"
+    predict(checkpoint, scene, "--out", whole)
+    predict(checkpoint, scene, "--out", tiled, "--tile", 16, "--batch-size", 3)
+    assert capsys.readouterr().out.count("Exact: ") == 2
+    np.testing.assert_array_equal(classes_of(whole), classes_of(tiled))
+    with pytest.raises(ConfigError, match="runs on the CPU, on all its cores; found --device cuda"):
+        predict(checkpoint, scene, "--out", tmp_path / "c.tif", "--device", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("scenes", "error", "words"),
+    [
+        ([0], ConfigError, r"change between two dates; found 1 scene\(s\)"),
+        ([0, 1, 2], ConfigError, r"change between two dates; found 3 scene\(s\)"),
+        ([2, 0], DataError, "is earlier than .* Exchange them"),
+        (["site"], DataError, "is a folder. Give its scenes"),
+    ],
+)
+def test_scenes_that_are_no_pair_are_refused(
+    change_checkpoint: Path,
+    dates: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scenes: list[int | str],
+    error: type[EosegError],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [dates[scene] if isinstance(scene, int) else scene for scene in scenes]
+    with pytest.raises(error, match=words):
+        predict(change_checkpoint, *paths)
+    assert not list(tmp_path.glob("*_map.tif"))
+
+
+def test_a_series_with_a_missing_date_is_refused(
+    series_checkpoint: Path, dates: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"3 dates and takes no other number; found 2\. The longest gap"):
+        predict(series_checkpoint, dates[0], dates[2], "--out", tmp_path / "map.tif")
+    with pytest.raises(ConfigError, match="among 2 paths"):
+        predict(series_checkpoint, dates[0].parent, dates[2])
 
 
 def test_the_map_goes_to_the_present_folder_by_default(

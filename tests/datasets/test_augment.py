@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from eoseg.batch import IGNORE, Batch
-from eoseg.datasets.augment import Augmenter, flip_and_rotate
+from eoseg.datasets.augment import Augmenter, flip_and_rotate, swap_dates
 from eoseg.datasets.config import AugmentConfig, AugmentStep
 from eoseg.errors import ConfigError
-from eoseg.recipe import BandStatistics, Statistics
+from eoseg.recipe import BandStatistics, Statistics, Time
 
 STATISTICS = Statistics(
     bands=tuple(
@@ -162,3 +162,165 @@ def test_transforms_that_change_the_size_or_the_bands_are_refused():
         augmenter(AugmentStep("RandomCrop", {"size": [8, 8], "p": 1.0}))
     with pytest.raises(ConfigError, match="ColorJitter does not take chips of 2 bands"):
         augmenter(AugmentStep("ColorJitter", {"hue": 0.1, "saturation": 0.4, "p": 1.0}))
+
+
+def dated_batch(steps: int, *, count: int = 16, size: int = 16) -> Batch:
+    """All dates hold the same image plus 100 for each earlier date; each date lacks a corner of its own."""
+    batch = batch_of(count, size, high=600)
+    image = torch.stack([batch["image"] + 100 * step for step in range(steps)], dim=1)
+    valid = torch.ones(count, steps, size, size, dtype=torch.bool)
+    for step in range(steps):
+        valid[:, step, step * 4 : step * 4 + 3, :5] = False
+    image = image.masked_fill(~valid.unsqueeze(2), 0)
+    usable = valid.all(dim=1) if steps == 2 else valid.any(dim=1)
+    mask = (batch["image"][:, 0] > 350).long().masked_fill(~usable, IGNORE)
+    return {"image": image, "valid": valid, "mask": mask, "id": batch["id"]}
+
+
+def dated_augmenter(
+    time: Time, steps: int, *more: AugmentStep, swap: bool = False, flips: bool = False
+) -> Augmenter:
+    config = AugmentConfig(flips_and_rotations=flips, more=list(more), swap_dates=swap)
+    made = Augmenter(config, seed=0)
+    made.prepare(STATISTICS, 16, time=time, steps=steps)
+    return made
+
+
+DATED: list[tuple[Time, int]] = [("pair", 2), ("series", 3)]
+
+
+@pytest.mark.parametrize(("time", "steps"), DATED)
+def test_flips_move_all_dates_and_labels_alike(time: Time, steps: int):
+    batch = dated_batch(steps)
+    turned = dated_augmenter(time, steps, flips=True)(batch, epoch=0, rank=0)
+    assert not torch.equal(turned["image"], batch["image"])
+    differs = 0
+    for chip in range(16):
+        candidates = [
+            np.rot90(batch["image"][chip].numpy(), number % 4, axes=(-2, -1))[
+                ..., :: -1 if number >= 4 else 1
+            ]
+            for number in range(8)
+        ]
+        (number,) = [n for n, held in enumerate(candidates) if np.array_equal(held, turned["image"][chip])]
+        for name in ("valid", "mask"):
+            held = np.rot90(batch[name][chip].numpy(), number % 4, axes=(-2, -1))  # type: ignore[literal-required]
+            np.testing.assert_array_equal(turned[name][chip], held[..., :: -1 if number >= 4 else 1])  # type: ignore[literal-required]
+        differs += number > 0
+    assert differs > 8
+
+
+@pytest.mark.parametrize(("time", "steps"), DATED)
+def test_geometric_transforms_move_all_dates_alike(time: Time, steps: int):
+    step = AugmentStep("RandomAffine", {"degrees": [20, 20], "p": 1.0})
+    batch = dated_batch(steps)
+    moved = dated_augmenter(time, steps, step)(batch, epoch=0, rank=0)
+    assert moved["image"].shape == batch["image"].shape
+    assert moved["valid"].sum() < batch["valid"].sum()  # corners came in from outside
+    both = moved["valid"].all(dim=1)
+    for n in range(1, steps):
+        change = (moved["image"][:, n] - moved["image"][:, 0]).permute(0, 2, 3, 1)[both]
+        torch.testing.assert_close(change, torch.full_like(change, 100.0 * n), rtol=0, atol=0.01)
+    assert (moved["image"].movedim(2, -1)[~moved["valid"]] == 0).all()
+    usable = both if time == "pair" else moved["valid"].any(dim=1)
+    assert ((moved["mask"] != IGNORE) <= usable).all()
+    assert (moved["mask"] != IGNORE).sum() > 0.5 * usable.sum()
+
+
+@pytest.mark.parametrize(("time", "steps"), DATED)
+@pytest.mark.parametrize(
+    "step",
+    [
+        AugmentStep("RandomBrightness", {"brightness": [0.7, 1.3], "p": 0.5}),
+        AugmentStep("RandomGaussianNoise", {"std": 0.1, "p": 1.0}),
+    ],
+)
+def test_photometric_transforms_change_all_dates_alike(time: Time, steps: int, step: AugmentStep):
+    batch = dated_batch(steps)
+    same = {**batch, "image": batch["image"][:, :1].expand(-1, steps, -1, -1, -1).clone()}
+    same["valid"] = batch["valid"][:, :1].expand(-1, steps, -1, -1).clone()
+    changed = dated_augmenter(time, steps, step)(same, epoch=0, rank=0)  # type: ignore[arg-type]
+    assert not torch.equal(changed["image"], same["image"])
+    for n in range(1, steps):
+        torch.testing.assert_close(changed["image"][:, n], changed["image"][:, 0])
+    torch.testing.assert_close(changed["valid"], same["valid"])
+
+
+@pytest.mark.parametrize(("time", "steps"), DATED)
+@pytest.mark.parametrize("name", ["RandomAffine", "RandomGamma"])
+def test_labels_need_both_dates_of_a_pair_and_one_of_a_series(time: Time, steps: int, name: str):
+    arguments = {"RandomAffine": {"degrees": [20, 20]}, "RandomGamma": {"gamma": [2.0, 2.0]}}[name]
+    batch = dated_batch(steps)
+    everywhere = {**batch, "mask": batch["mask"].masked_fill(batch["mask"] == IGNORE, 1)}
+    step = AugmentStep(name, {**arguments, "p": 0.0})
+    left = dated_augmenter(time, steps, step)(everywhere, epoch=0, rank=0)  # type: ignore[arg-type]
+    usable = batch["valid"].all(dim=1) if time == "pair" else batch["valid"].any(dim=1)
+    assert torch.equal(left["mask"] != IGNORE, usable)
+    assert torch.equal(left["valid"], batch["valid"])
+
+
+def test_dates_are_swapped_in_half_of_the_chips():
+    batch = dated_batch(2, count=64)
+    changed = dated_augmenter("pair", 2, swap=True)(batch, epoch=0, rank=0)
+    swapped = [not torch.equal(new, old) for new, old in zip(changed["image"], batch["image"], strict=True)]
+    assert 16 < sum(swapped) < 48
+    for name in ("image", "valid"):
+        for is_swapped, new, old in zip(swapped, changed[name], batch[name], strict=True):  # type: ignore[literal-required]
+            torch.testing.assert_close(new, old.flip(0) if is_swapped else old)
+    torch.testing.assert_close(changed["mask"], batch["mask"])
+    still = dated_augmenter("pair", 2)(batch, epoch=0, rank=0)
+    torch.testing.assert_close(still["image"], batch["image"])
+    again = dated_augmenter("pair", 2, swap=True)(batch, epoch=0, rank=0)
+    torch.testing.assert_close(again["image"], changed["image"])
+
+
+def test_only_the_chosen_pairs_are_swapped():
+    batch = dated_batch(2, count=2)
+    changed = swap_dates(batch, torch.tensor([False, True]))
+    torch.testing.assert_close(changed["image"][0], batch["image"][0])
+    torch.testing.assert_close(changed["image"][1], batch["image"][1].flip(0))
+
+
+def test_dates_of_what_is_no_pair_cannot_be_swapped():
+    for time, steps in (("single", 1), ("series", 3)):
+        with pytest.raises(ConfigError, match="augment.swap_dates exchanges the dates of pairs"):
+            dated_augmenter(time, steps, swap=True)  # type: ignore[arg-type]
+
+
+def test_values_move_with_the_image_to_the_nearest_pixel():
+    batch = batch_of()
+    value = batch["image"][:, 0].masked_fill(~batch["valid"], torch.nan)
+    value[:, 8, 8] = torch.nan  # a pixel without label on a valid image
+    moved = augmenter(AugmentStep("RandomAffine", {"degrees": [20, 20], "p": 1.0}))(
+        {"image": batch["image"], "valid": batch["valid"], "value": value, "id": batch["id"]}, epoch=0, rank=0
+    )
+    found = moved["value"]
+    known = ~found.isnan()
+    assert (known <= moved["valid"]).all()
+    assert 0.5 * moved["valid"].sum() < known.sum() < moved["valid"].sum()
+    # nearest, so that no value is mixed: each is one of the chip's own
+    for chip, own in zip(found, value, strict=True):
+        assert torch.isin(chip[~chip.isnan()], own[~own.isnan()]).all()
+    turned = augmenter(flips=True)(
+        {"image": batch["image"], "valid": batch["valid"], "value": value, "id": batch["id"]}, epoch=0, rank=0
+    )
+    agree = turned["value"] == turned["image"][:, 0]
+    assert (agree == ~turned["value"].isnan()).all()
+    assert agree.sum() == (~value.isnan()).sum()
+
+
+def test_labels_of_whole_chips_stay():
+    batch = batch_of()
+    label = torch.arange(16)
+    whole: Batch = {"image": batch["image"], "valid": batch["valid"], "label": label, "id": batch["id"]}
+    moved = augmenter(AugmentStep("RandomAffine", {"degrees": [20, 20], "p": 1.0}), flips=True)(
+        whole, epoch=0, rank=0
+    )
+    assert torch.equal(moved["label"], label)
+    assert "mask" not in moved
+    assert not torch.equal(moved["image"], batch["image"])
+
+
+def test_a_transform_that_takes_other_bands_is_refused_for_pairs_too():
+    with pytest.raises(ConfigError, match="ColorJitter does not take chips of 2 bands"):
+        dated_augmenter("pair", 2, AugmentStep("ColorJitter", {"hue": 0.1, "saturation": 0.4, "p": 1.0}))

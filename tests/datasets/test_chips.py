@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scene_factory import make_data, position_image, reader_of, striped_labels
+from scene_factory import (
+    dated_image,
+    heights,
+    make_data,
+    make_pairs,
+    make_series,
+    make_values,
+    position_image,
+    reader_of,
+    source_of,
+    striped_labels,
+)
 
-from eoseg.datasets.chips import ChipDataset, chip_in, collate, grid_chips
+from eoseg.datasets.chips import ChipDataset, ChipItem, chip_in, collate, grid_chips
 from eoseg.datasets.splits import Region
 from eoseg.datasets.survey import LabelSurvey, survey_labels
 from eoseg.errors import DataError
@@ -87,6 +99,72 @@ def test_chips_are_put_together_in_a_batch(tmp_path: Path):
     assert (batch["mask"] != IGNORE).sum() == 400  # each pixel counts once
 
 
+def test_a_chip_of_a_pair_has_two_dates(tmp_path: Path):
+    reader = reader_of(make_pairs(tmp_path, {"a": (40, 50)}))
+    item = ChipDataset(reader)[chip_in(Region("a", Window(0, 0, 40, 50), "train"), 7, 11, 16)]
+    expected = np.stack([dated_image(40, 50, step)[:, 7:23, 11:27] for step in range(2)])
+    np.testing.assert_array_equal(item["image"], expected)
+    np.testing.assert_array_equal(item["valid"], expected[:, 0] != 0)
+    both = (expected[:, 0] != 0).all(axis=0)
+    np.testing.assert_array_equal(item["mask"], np.where(both, striped_labels(40, 50)[7:23, 11:27], IGNORE))
+    assert set(item) == {"image", "valid", "mask", "id"}
+
+
+def test_a_chip_of_a_series_has_its_days_and_nothing_from_outside_the_region(tmp_path: Path):
+    reader = reader_of(make_series(tmp_path, {"a": (40, 50)}))
+    item = ChipDataset(reader)[chip_in(Region("a/S2", Window(10, 10, 12, 9), "train"), 10, 10, 16)]
+    assert (item["image"].shape, item["valid"].shape) == ((3, 2, 16, 16), (3, 16, 16))
+    assert item["days"].tolist() == [61, 153, 1]
+    assert item["days"].dtype == torch.float32
+    seen = np.zeros((16, 16), bool)
+    seen[:12, :9] = True
+    assert not item["valid"].numpy()[:, ~seen].any()
+    assert (item["image"].numpy()[:, :, ~seen] == 0).all()
+    np.testing.assert_array_equal(item["mask"].numpy() != IGNORE, seen)  # some date sees every pixel
+
+
+def test_a_chip_of_a_quantity_has_values(tmp_path: Path):
+    reader = reader_of(make_values(tmp_path, {"a": (20, 30)}))
+    chip = chip_in(Region("a", Window(0, 0, 20, 30), "train"), 0, 0, 16)
+    item = ChipDataset(reader)[dataclasses.replace(chip, counted=Window(0, 0, 16, 10))]
+    expected = heights(20, 30)[:16, :16]
+    expected[(expected == -9999) | (position_image(20, 30)[:, :16, :16] == 1).any(axis=0)] = np.nan
+    expected[:, 10:] = np.nan  # counted by another chip
+    np.testing.assert_array_equal(item["value"], expected)
+    assert item["value"].dtype == torch.float32
+    assert set(item) == {"image", "valid", "value", "id"}
+
+
+def test_days_and_values_are_put_together_too(tmp_path: Path):
+    reader = reader_of(make_series(tmp_path, {"a": (40, 50)}))
+    region = Region("a/S2", Window(0, 0, 40, 50), "train")
+    batch = collate([ChipDataset(reader)[chip_in(region, row, 0, 16)] for row in (0, 16)])
+    assert (batch["image"].shape, batch["days"].shape) == ((2, 3, 2, 16, 16), (2, 3))
+    assert batch["days"][1].tolist() == [61, 153, 1]
+
+
+def test_chips_of_mixed_size_are_refused():
+    def item(name: str, size: int) -> ChipItem:
+        image, valid = torch.zeros(3, size, size), torch.ones(size, size, dtype=torch.bool)
+        return {"image": image, "valid": valid, "label": torch.tensor(1), "id": name}
+
+    assert collate([item("a", 8), item("b", 8)])["label"].tolist() == [1, 1]
+    with pytest.raises(
+        DataError,
+        match="'a' holds image 3 x 8 x 8, valid 8 x 8, label .one., 'b' image 3 x 9 x 9, .* to one size",
+    ):
+        collate([item("a", 8), item("b", 9)])
+
+
 def test_a_chip_outside_its_region_is_refused():
     with pytest.raises(DataError, match="outside its region of the scene 'a'"):
         chip_in(Region("a", Window(0, 0, 10, 10), "train"), 10, 0, 8)
+
+
+def test_chips_of_scenes_without_labels_hold_no_labels(tmp_path: Path):
+    make_data(tmp_path, {"a": (20, 20)})
+    dataset = ChipDataset(reader_of(source_of(tmp_path, labels=None, classes=None)))
+    item = dataset[chip_in(Region("a", Window(0, 0, 20, 20), "train"), 2, 3, 8)]
+    assert set(item) == {"image", "valid", "id"}
+    assert item["image"][0, 0, 0] == 3
+    assert set(collate([item, item])) == {"image", "valid", "id"}

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scene_factory import make_data, source_of, striped_labels
+from scene_factory import heights, make_data, make_pairs, make_series, make_values, source_of, striped_labels
 
 from eoseg.batch import Batch
-from eoseg.datasets.config import AugmentConfig, SplitConfig
+from eoseg.datasets.config import AugmentConfig, AugmentStep, SplitConfig
 from eoseg.datasets.datamodule import SceneData
 from eoseg.errors import ConfigError, DataError
 from eoseg.recipe import IGNORE
@@ -138,6 +138,55 @@ def test_only_training_chips_are_augmented(folder: Path):
     assert still.on_after_batch_transfer(batch, 0) is batch
 
 
+def test_pairs_series_and_quantities_are_trained_on(tmp_path: Path):
+    """From files to batches: what a batch holds, split by split."""
+    sizes = {"a": (96, 96)}
+    options: dict[str, Any] = {"batch_size": 2, "chips_per_epoch": 4}
+    for make, shape, names in (
+        (make_pairs, (2, 2, 2, 16, 16), {"mask"}),
+        (make_series, (2, 3, 2, 16, 16), {"mask", "days"}),
+        (make_values, (2, 2, 16, 16), {"value"}),
+    ):
+        data = SceneData(make(tmp_path / make.__name__, sizes), 16, **options)
+        data.setup("fit")
+        data.trainer = FakeTrainer()  # type: ignore[assignment]
+        for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+            batch = next(iter(loader))
+            assert set(batch) == {"image", "valid", "id"} | names
+            assert batch["image"].shape == shape
+            augmented = data.on_after_batch_transfer(batch, 0)
+            assert augmented["image"].shape == shape
+            assert set(augmented) == set(batch)
+        assert data.panel_chips("val", 2)["image"].shape == shape
+        assert data.has("test")
+
+
+def test_values_keep_their_places_in_training_batches(tmp_path: Path):
+    data = SceneData(make_values(tmp_path, {"a": (96, 96)}), 16, batch_size=4, chips_per_epoch=8)
+    truth = heights(96, 96)
+    truth[(truth == -9999)] = np.nan
+    truth[0], truth[:, 0] = np.nan, np.nan  # nodata 1 in the image
+    for batch in data.train_dataloader():
+        for value, name in zip(batch["value"], batch["id"], strict=True):
+            row, col = map(int, name.partition("@")[2].split(","))
+            known = ~value.isnan()
+            np.testing.assert_array_equal(value[known], truth[row : row + 16, col : col + 16][known])
+            assert known.any()
+
+
+def test_dates_are_swapped_only_where_there_are_two(tmp_path: Path):
+    swap = AugmentConfig(flips_and_rotations=False, swap_dates=True)
+    data = SceneData(make_pairs(tmp_path, {"a": (96, 96)}), 16, batch_size=32, augment=swap)
+    data.setup("fit")
+    data.trainer = FakeTrainer()  # type: ignore[assignment]
+    batch = next(iter(data.train_dataloader()))
+    later = (data.on_after_batch_transfer(batch, 0)["image"] > 1000).any(dim=(2, 3, 4))  # (B, 2)
+    assert 0 < later[:, 0].sum() < 32
+    assert (later.sum(dim=1) == 1).all()
+    with pytest.raises(ConfigError, match=r"augment.swap_dates .* but the data are series"):
+        SceneData(source_of(tmp_path, images="s_{date}.tif"), 16, augment=swap)
+
+
 def test_processes_divide_the_validation_chips(folder: Path):
     seen: list[str] = []
     for rank in range(2):
@@ -184,3 +233,41 @@ def test_lightning_trains_and_keeps_the_sampler(folder: Path, tmp_path: Path):
     trainer.fit(module, datamodule=data_of(folder))
     assert len(module.seen) == 4
     assert module.seen[:2] != module.seen[2:]  # the epoch reached the sampler
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"method": "blocks"},
+        {"method": "blocks", "folds": 3},
+        {"method": "random"},
+        {"method": "files", "val": ["a"], "test": []},
+    ],
+)
+def test_scenes_without_labels_are_divided_by_every_method(
+    folder: Path, split: dict[str, Any], caplog: pytest.LogCaptureFixture
+):
+    scenes = source_of(folder, labels=None, classes=None)
+    data = SceneData(scenes, 16, batch_size=4, split=SplitConfig(**split), chips_per_epoch=8)
+    with caplog.at_level("INFO"):
+        data.setup("fit")
+    assert "without labels" in caplog.text
+    assert data.has("train")
+    assert data.has("val")
+    assert data.statistics.class_pixels == (data.statistics.valid_pixels,)
+    batches = [*data.train_dataloader(), *data.val_dataloader()]
+    assert all(set(batch) == {"image", "valid", "id"} for batch in batches)
+    assert set(data.panel_chips("val", 2)) == {"image", "valid", "id"}
+
+
+def test_chips_without_labels_are_augmented(folder: Path):
+    steps = [AugmentStep("RandomAffine", {"degrees": 45.0, "p": 1.0})]
+    data = SceneData(
+        source_of(folder, labels=None, classes=None), 16, augment=AugmentConfig(more=steps), batch_size=4
+    )
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    changed = data._augmenter(batch, epoch=0, rank=0)
+    assert set(changed) == {"image", "valid", "id"}
+    assert not torch.equal(changed["image"], batch["image"])
+    assert not changed["valid"].all()  # turned corners

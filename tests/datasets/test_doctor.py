@@ -4,7 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scene_factory import make_data, position_image, source_of, striped_labels
+from scene_factory import (
+    make_data,
+    make_pairs,
+    make_series,
+    make_values,
+    position_image,
+    source_of,
+    striped_labels,
+)
 
 from eoseg.datasets.config import SceneSource, SplitConfig
 from eoseg.datasets.diagnosis import Diagnosis
@@ -35,6 +43,19 @@ def test_healthy_data_have_facts_and_no_problem(tmp_path: Path):
     for facts in found.splits:
         assert sum(facts.class_pixels) == facts.valid_pixels < facts.pixels
         assert facts.chips >= facts.pixels / 256
+
+
+def test_pairs_series_and_quantities_are_examined(tmp_path: Path):
+    pairs = examine(make_pairs(tmp_path / "p", {"a": SIZE}))
+    series = examine(make_series(tmp_path / "s", {"a": SIZE}))
+    values = examine(make_values(tmp_path / "v", {"a": SIZE}))
+    assert (pairs.problems, series.problems, values.problems) == ([], [], [])
+    assert values.classes == ["canopy height"]
+    for facts in pairs.splits:
+        assert sum(facts.class_pixels) == facts.valid_pixels < facts.pixels
+    for facts in series.splits:
+        assert sum(facts.class_pixels) == facts.valid_pixels == facts.pixels
+    assert [len(facts.class_pixels) for facts in values.splits] == [1, 1, 1]
 
 
 def test_weights_follow_the_formula_on_training_pixels(tmp_path: Path):
@@ -133,3 +154,18 @@ def test_a_real_scene_with_an_undeclared_frame_is_diagnosed(real_data: Path):
     assert found.scenes[0].pixel == "8.985e-05 x 7.391e-05 deg (about 8.23 x 8.23 m)"
     assert not any("not square" in text for text in texts(found, "warning"))
     assert {facts.verdict for facts in found.bands} == {"8 bit, 0-255"}
+
+
+def test_scenes_without_labels_are_examined(tmp_path: Path):
+    make_data(tmp_path, {"a": (128, 160), "b": (100, 90)})
+    found = examine(source_of(tmp_path, labels=None, classes=None))
+    assert (found.problems, found.classes, found.class_pixels, found.class_weights) == ([], [], [], [])
+    assert [facts.name for facts in found.splits] == ["train", "val", "test"]
+    assert all(facts.class_pixels == (facts.valid_pixels,) for facts in found.splits)
+
+
+def test_a_split_without_a_valid_pixel_is_an_error_also_without_labels(tmp_path: Path):
+    empty = np.zeros((2, 64, 64), np.uint16)
+    make_data(tmp_path, {"a": (64, 64), "b": (64, 64)}, images={"b": empty}, nodata=0)
+    found = examine(source_of(tmp_path, labels=None, classes=None), method="files", val=["b"], test=[])
+    assert any("The val split has no valid pixel" in text for text in texts(found, "error"))

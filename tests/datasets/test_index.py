@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import write_scene
-from scene_factory import make_data, source_of
+from scene_factory import DATES, dated_image, make_data, make_pairs, make_series, make_values, source_of
 
 from eoseg.datasets.index import load_index
 from eoseg.errors import BandError, ConfigError, DataError, EosegError, GridError
+from eoseg.recipe import Quantity
 
 SIZES = {"a": (20, 30), "b": (25, 20)}
 
@@ -219,6 +220,90 @@ def test_an_unknown_band_and_scene_are_named(tmp_path: Path):
         load_index(source_of(tmp_path)).entry("aa")
 
 
+def test_a_pair_has_two_images_and_one_label(tmp_path: Path):
+    index = load_index(make_pairs(tmp_path, SIZES))
+    entry = index.entries["b"]
+    assert entry.images == tuple(str(tmp_path / date / "b.tif") for date in ("before", "after"))
+    assert entry.label == str(tmp_path / "labels" / "b.tif")
+    assert (entry.dates, entry.days) == ((), ())
+    assert (index.schema.time, index.schema.steps) == ("pair", 2)
+
+
+def test_a_series_has_its_images_in_order_and_their_days(tmp_path: Path):
+    index = load_index(make_series(tmp_path, SIZES))
+    entry = index.entries["a/S2"]
+    assert entry.images == tuple(str(tmp_path / "series" / "a" / f"S2_{date}.tif") for date in DATES)
+    assert [str(date) for date in entry.dates] == list(DATES)
+    assert entry.days == (61, 153, 1)
+    assert (index.schema.time, index.schema.steps) == ("series", 3)
+
+
+def test_a_quantity_is_in_the_schema(tmp_path: Path):
+    index = load_index(make_values(tmp_path, SIZES))
+    assert index.schema.quantity == Quantity("canopy height", "m")
+    assert (index.schema.classes, index.label_names, index.schema.time) == ((), ["canopy height"], "single")
+    assert load_index(make_data(tmp_path / "classes", SIZES)).label_names == ["water", "land", "forest"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"origin": (500_030, 5_400_000)},
+            GridError,
+            "'{later}' is not on the grid of '{first}': corners up to 3 px away. To repair: rio warp "
+            "{later} .* --like {first}",
+        ),
+        ({"names": ["B1", "B3"]}, BandError, "the same bands: '{first}' .* '{later}' has 2 .B1, B3."),
+        ({"nodata": 5}, BandError, "the same nodata value"),
+    ],
+)
+@pytest.mark.parametrize("time", ["pair", "series"])
+def test_dates_that_differ_are_refused_with_both_named(
+    tmp_path: Path, time: str, options: dict[str, Any], error: type[EosegError], message: str
+):
+    make, names = {
+        "pair": (make_pairs, ("before/a.tif", "after/a.tif")),
+        "series": (make_series, ("series/a/S2_2020-03-01.tif", "series/a/S2_2020-06-01.tif")),
+    }[time]
+    source = make(tmp_path, SIZES)
+    first, later = (str(tmp_path / name) for name in names)
+    write_scene(Path(later), dated_image(20, 30, 1), **{"names": ["B1", "B2"], "nodata": 0, **options})
+    with pytest.raises(error, match=message.format(first=first, later=later)) as caught:
+        load_index(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_quantity_needs_label_rasters(tmp_path: Path):
+    make_values(tmp_path, SIZES)
+    (tmp_path / "labels.gpkg").touch()
+    source = source_of(tmp_path, labels="labels.gpkg", classes=None, quantity="height")
+    with pytest.raises(ConfigError, match=r"quantity: height needs label rasters .*gdal_rasterize"):
+        load_index(source)
+
+
+def test_a_misaligned_label_of_a_quantity_is_refused(tmp_path: Path):
+    source = make_values(tmp_path, SIZES)
+    write_scene(tmp_path / "labels" / "a.tif", np.ones((20, 31), np.float32))
+    with pytest.raises(GridError, match="size 31 x 20 px instead of 30 x 20 px"):
+        load_index(source)
+
+
+@pytest.mark.real
+def test_real_pairs_and_series_are_found(real_data: Path):
+    classes = {"unchanged": 0, "changed": 255}
+    airchange = source_of(
+        real_data / "airchange",
+        images="*/train/*_im1.png",
+        after="*/train/*_im2.png",
+        labels="*/train/*_gt.png",
+        classes=classes,
+    )
+    index = load_index(airchange)
+    assert len(index.entries) == 10
+    assert index.schema.steps == 2
+
+
 @pytest.mark.real
 def test_real_tiles_with_repeated_stems_pair_up(real_data: Path):
     colors = {
@@ -238,3 +323,16 @@ def test_real_tiles_with_repeated_stems_pair_up(real_data: Path):
     entries = load_index(source).entries
     assert len(entries) == 45
     assert all(entry.image.split("/images/")[0] in (entry.label or "") for entry in entries.values())
+
+
+def test_scenes_without_labels_have_neither_classes_nor_labels(tmp_path: Path):
+    make_data(tmp_path, {"a": (20, 20), "b": (20, 30)})
+    index = load_index(source_of(tmp_path, labels=None, classes=None))
+    assert [entry.label for entry in index.entries.values()] == [None, None]
+    assert (index.is_labelled, index.vectors, index.schema.classes, index.schema.quantity) == (
+        False,
+        (),
+        (),
+        None,
+    )
+    assert load_index(source_of(tmp_path)).is_labelled

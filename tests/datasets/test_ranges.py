@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_factory import make_data, position_image, reader_of
+from scene_factory import dated_image, make_data, make_series, position_image, reader_of
 
 from eoseg.datasets.ranges import survey_values
 
@@ -16,6 +16,15 @@ def test_values_and_validity_of_all_scenes_are_found(tmp_path: Path):
     assert found.valid_share == {"a": 1, "b": 0.5}
     assert found.bands[0].mean == pytest.approx(rows.mean())
     assert (found.bands[0].low, found.bands[0].high) == pytest.approx(tuple(np.percentile(rows, [2, 98])))
+    assert found.fills == ()
+
+
+def test_all_dates_count_together(tmp_path: Path):
+    found = survey_values(reader_of(make_series(tmp_path, {"a": (30, 40)})))
+    values = np.stack([dated_image(30, 40, step) for step in range(3)]).astype(float)  # (T, C, h, w)
+    known = values[:, 0] != 0
+    assert found.valid_share["a/S2"] == pytest.approx(known.mean())
+    assert found.bands[1].mean == pytest.approx(values[:, 1][known].mean())
     assert found.fills == ()
 
 

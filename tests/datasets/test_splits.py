@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import write_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scene_factory import make_data, reader_of, striped_labels
+from scene_factory import make_data, make_values, reader_of, striped_labels
 
 from eoseg.datasets.config import SceneSource, SplitConfig
-from eoseg.datasets.splits import SPLITS, Split, make_split, read_split
+from eoseg.datasets.splits import SPLITS, Split, make_split
 from eoseg.datasets.survey import survey_labels
 from eoseg.errors import ConfigError, DataError
 from eoseg.recipe import IGNORE
@@ -119,6 +120,15 @@ def test_an_absent_class_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "The train split" not in caplog.text
 
 
+def test_a_split_without_any_value_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    source = make_values(tmp_path, {"a": (40, 40), "b": (40, 40)})
+    nothing = np.full((40, 40), -9999, np.float32)
+    write_scene(tmp_path / "labels" / "b.tif", nothing, origin=(600_000.0, 5_400_000.0), nodata=-9999)
+    with caplog.at_level(logging.WARNING):
+        split_of(source, method="files", val=[], test=["b"])
+    assert "The test split has no labelled pixel of canopy height" in caplog.text
+
+
 def test_files_are_divided_by_globs_on_scene_ids(tmp_path: Path):
     source = make_data(tmp_path, {"n1": (20, 20), "n2": (20, 20), "s1": (20, 20), "s2": (20, 20)})
     split = split_of(source, method="files", val=["s1"], test=["n*"])
@@ -170,46 +180,61 @@ def test_options_that_contradict_the_file_are_refused(tmp_path: Path):
         split_of(source, path=str(tmp_path / "split.json"), val=0.3)
 
 
-def test_a_changed_split_is_refused(tmp_path: Path):
-    source = make_data(tmp_path, {"a": (150, 150)})
-    text = split_of(source).to_json()
-    path = tmp_path / "split.json"
-    path.write_text(text.replace('"val"', '"test"', 1))
-    with pytest.raises(DataError, match="was changed: its SHA-256 says"):
-        read_split(path, reader_of(source).index)
+def test_folds_test_every_labelled_block_once(tmp_path: Path):
+    source = make_data(tmp_path, {"a": (160, 160)})
+    owners_of = [
+        owners(split_of(source, folds=4, fold=fold, block_size=32, buffer=0), "a", (160, 160))
+        for fold in range(4)
+    ]
+    tested = np.sum([owner == 2 for owner in owners_of], axis=0)
+    assert (tested == 1).all()
+    for fold in range(4):  # what the next fold tests, this one validates
+        np.testing.assert_array_equal(owners_of[fold] == 1, owners_of[(fold + 1) % 4] == 2)
+    np.testing.assert_allclose([(owner == 2).mean() for owner in owners_of], 0.25, atol=0.06)
+
+
+def test_folds_of_blocks_keep_their_distance(tmp_path: Path):
+    source = make_data(tmp_path, {"a": (160, 160)})
+    owner = owners(split_of(source, folds=4, fold=1, block_size=40, buffer=8), "a", (160, 160))
+    for number in range(3):
+        others = (owner >= 0) & (owner != number)
+        near = np.zeros_like(others)
+        for row, col in np.argwhere(owner == number):
+            near[max(row - 8, 0) : row + 9, max(col - 8, 0) : col + 9] = True
+        assert not (near & others).any()
+
+
+def test_folds_of_scenes_leave_one_out(tmp_path: Path):
+    names = ["a", "b", "c", "d"]
+    source = make_data(tmp_path, dict.fromkeys(names, (32, 32)))
+    tested = [
+        {region.scene_id for region in split_of(source, method="files", folds=4, fold=fold).of("test")}
+        for fold in range(4)
+    ]
+    assert sorted(name for one in tested for name in one) == names
+    with pytest.raises(DataError, match="5 folds of scenes need as many scenes; found 4"):
+        split_of(source, method="files", folds=5)
+
+
+def test_random_folds_are_of_one_size(tmp_path: Path):
+    source = make_data(tmp_path, {"a": (160, 160)})
+    owner = owners(split_of(source, method="random", folds=5, fold=4), "a", (160, 160))
+    np.testing.assert_allclose([(owner == n).mean() for n in range(3)], [0.6, 0.2, 0.2], atol=0.01)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [("{", "is not a split of eoseg"), ("[]", "is not a split of eoseg"), ("{}", "is not a split of eoseg")],
+    ("options", "message"),
+    [
+        ({"folds": 2}, "at least 3"),
+        ({"folds": 4, "fold": 4}, "one of 0 to 3; found 4"),
+        ({"fold": 1}, "split.folds is not set"),
+        ({"folds": 4, "val": 0.3}, "split.val has no effect"),
+        ({"folds": 4, "method": "random", "block_size": 64}, "split.block_size has no effect"),
+    ],
 )
-def test_a_file_that_is_no_split_is_refused(tmp_path: Path, text: str, message: str):
-    source = make_data(tmp_path, {"a": (20, 20)})
-    path = tmp_path / "split.json"
-    path.write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_split(path, reader_of(source).index)
-    with pytest.raises(DataError, match="There is no file"):
-        read_split(tmp_path / "no.json", reader_of(source).index)
-
-
-def test_a_split_of_other_data_is_refused(tmp_path: Path):
-    split = split_of(make_data(tmp_path / "one", {"a": (150, 150)}))
-    path = tmp_path / "split.json"
-    path.write_text(split.to_json())
-    with pytest.raises(DataError, match="There is no scene 'a'"):
-        read_split(path, reader_of(make_data(tmp_path / "two", {"b": (150, 150)})).index)
-    with pytest.raises(DataError, match="has a region outside the scene 'a'"):
-        read_split(path, reader_of(make_data(tmp_path / "three", {"a": (50, 50)})).index)
-
-
-def test_overlapping_regions_are_refused(tmp_path: Path):
-    source = make_data(tmp_path, {"a": (50, 50)})
-    split = split_of(source, test=0.0)
-    doubled = Split(split.method, split.seed, split.parameters, (*split.regions, split.regions[0]))
-    (tmp_path / "split.json").write_text(doubled.to_json())
-    with pytest.raises(DataError, match="overlapping regions"):
-        read_split(tmp_path / "split.json", reader_of(source).index)
+def test_folds_that_make_no_sense_are_refused(options: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        SplitConfig(**options)
 
 
 @pytest.mark.real

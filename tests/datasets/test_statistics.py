@@ -1,12 +1,25 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scene_factory import make_data, reader_of, striped_labels
+from scene_factory import (
+    dated_image,
+    heights,
+    make_data,
+    make_pairs,
+    make_series,
+    make_values,
+    position_image,
+    reader_of,
+    source_of,
+    striped_labels,
+)
 
+from eoseg.datasets.config import SceneSource
 from eoseg.datasets.splits import Region
 from eoseg.datasets.statistics import RunningMoments, statistics_json, survey_training
 from eoseg.errors import DataError
@@ -79,6 +92,54 @@ def test_training_regions_without_values_or_labels_are_refused(tmp_path: Path):
         survey(tmp_path / "2", NOISE, np.full((700, 40), IGNORE, np.uint8))
 
 
+@pytest.mark.parametrize("read_px", [512, 30])
+@pytest.mark.parametrize(("make", "steps"), [(make_pairs, 2), (make_series, 3)])
+def test_all_dates_count_together(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[..., SceneSource],
+    steps: int,
+    read_px: int,
+):
+    monkeypatch.setattr("eoseg.datasets.statistics._READ_PX", read_px)
+    reader = reader_of(make(tmp_path, {"a": (40, 50)}))
+    (scene,) = reader.index.entries
+    region = Region(scene, Window(0, 0, 40, 30), "train")
+    found = survey_training(reader, [region], chip_size=16, seed=0).statistics
+    values = np.stack([dated_image(40, 50, step)[:, :, :30] for step in range(steps)])  # (T, C, h, w)
+    valid = values[:, 0] != 0
+    assert (found.pixels, found.valid_pixels) == (steps * 40 * 30, valid.sum())
+    for band, own in zip(found.bands, np.moveaxis(values, 1, 0), strict=True):
+        known = own[valid].astype(np.float64)
+        assert band.mean == pytest.approx(known.mean())
+        assert band.std == pytest.approx(known.std())
+        assert (band.low, band.high) == pytest.approx(tuple(np.percentile(known, [2, 98])))
+    usable = valid.all(axis=0) if steps == 2 else valid.any(axis=0)
+    labels = striped_labels(40, 50)[:, :30][usable]
+    assert found.class_pixels == tuple(np.bincount(labels, minlength=3))
+    assert found.target is None
+
+
+def test_a_quantity_has_statistics_of_its_own(tmp_path: Path):
+    reader = reader_of(make_values(tmp_path, {"a": (40, 50)}))
+    region = Region("a", Window(0, 0, 40, 30), "train")
+    surveyed = survey_training(reader, [region], chip_size=16, seed=0)
+    values = heights(40, 50)[:, :30]
+    usable = (values != -9999) & (position_image(40, 50)[:, :, :30] != 1).all(axis=0)  # 1 is nodata
+    known = values[usable].astype(np.float64)
+    found = surveyed.statistics
+    assert found.class_pixels == (known.size,)
+    assert sum(int(cells.sum()) for cells in surveyed.labelled) == known.size
+    target = found.target
+    assert target is not None
+    assert target.name == "canopy height"
+    assert (target.minimum, target.maximum) == (known.min(), known.max())
+    assert target.mean == pytest.approx(known.mean())
+    assert target.std == pytest.approx(known.std())
+    assert (target.low, target.high) == pytest.approx(tuple(np.percentile(known, [2, 98])))
+    assert json.loads(statistics_json(found))["target"]["name"] == "canopy height"
+
+
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(0, 9))
 def test_moments_of_parts_are_the_moments_of_the_whole(sizes: list[int], seed: int):
     rng = np.random.default_rng(seed)
@@ -99,3 +160,15 @@ def test_statistics_are_written_as_json(tmp_path: Path):
     assert values["bands"][0]["name"] == "B1"
     assert values["class_pixels"] == list(statistics.class_pixels)
     assert values["balanced_weights"] == pytest.approx(list(statistics.balanced_weights))
+
+
+def test_without_labels_the_bands_have_the_same_statistics_and_valid_pixels_one_count(tmp_path: Path):
+    make_data(tmp_path, {"a": (40, 50)}, nodata=1)
+    regions = [Region("a", Window(0, 0, 40, 50), "train")]
+    found = [
+        survey_training(reader_of(source_of(tmp_path, **options)), regions, chip_size=16, seed=0).statistics
+        for options in ({}, {"labels": None, "classes": None})
+    ]
+    assert found[0].bands == found[1].bands
+    assert found[1].class_pixels == (found[1].valid_pixels,) == (39 * 49,)
+    assert found[1].target is None

@@ -4,9 +4,9 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scene_factory import make_data, reader_of, source_of, striped_labels
+from scene_factory import heights, make_data, make_series, make_values, reader_of, source_of, striped_labels
 from shapely.geometry import box
 
 from eoseg.datasets.survey import cell_counts, survey_labels
@@ -15,6 +15,7 @@ from eoseg.recipe import IGNORE
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(0, 99))
+@settings(deadline=None)  # other programs may use the cores
 def test_cells_hold_the_counts_of_their_pixels(height: int, width: int, cell: int, seed: int):
     labels = np.random.default_rng(seed).choice(np.array([0, 1, 2, IGNORE], np.uint8), (height, width))
     counts = cell_counts(labels, cell, 3)
@@ -50,6 +51,14 @@ def test_a_value_outside_the_classes_is_found_before_training(tmp_path: Path):
         survey_labels(reader, chip_size=32)
 
 
+def test_labels_of_series_and_quantities_are_counted(tmp_path: Path):
+    series = survey_labels(reader_of(make_series(tmp_path / "s", {"a": (40, 50)})), chip_size=32)
+    assert series.class_pixels == np.bincount(striped_labels(40, 50).ravel()).tolist()
+    values = survey_labels(reader_of(make_values(tmp_path / "v", {"a": (40, 50)})), chip_size=32)
+    assert values.counts["a"].shape == (5, 7, 1)
+    assert values.class_pixels == [(heights(40, 50) != -9999).sum()]
+
+
 def test_labels_that_say_nothing_are_refused(tmp_path: Path):
     labels = np.full((20, 20), IGNORE, np.uint8)
     with pytest.raises(DataError, match="No pixel of any scene is labelled"):
@@ -67,3 +76,18 @@ def test_conflicts_of_polygons_are_counted_and_said(tmp_path: Path, caplog: pyte
     assert survey.conflicts == 50
     assert survey.class_pixels == [50, 50, 0]
     assert "50 pixels lie under polygons of different classes" in caplog.text
+
+
+def test_without_labels_usable_pixels_are_counted(tmp_path: Path):
+    make_data(tmp_path, {"a": (40, 50)}, nodata=1)  # the first row and the first column
+    reader = reader_of(source_of(tmp_path, labels=None, classes=None))
+    survey = survey_labels(reader, chip_size=32)
+    assert survey.counts["a"].shape == (5, 7, 1)
+    assert survey.class_pixels == [39 * 49]
+    assert survey.counts["a"][0, 0, 0] == 7 * 7
+
+
+def test_scenes_without_labels_and_without_values_are_refused(tmp_path: Path):
+    make_data(tmp_path, {"a": (20, 20)}, images={"a": np.zeros((2, 20, 20), np.uint16)}, nodata=0)
+    with pytest.raises(DataError, match="No scene holds a valid pixel"):
+        survey_labels(reader_of(source_of(tmp_path, labels=None, classes=None)), chip_size=8)

@@ -15,6 +15,7 @@ from rio_cogeo import cog_validate
 from eoseg.errors import DataError, OutputError
 from eoseg.geo.grid import Grid
 from eoseg.geo.mapfile import (
+    LabelWriter,
     MapWriter,
     ProbabilityWriter,
     map_kind,
@@ -23,8 +24,9 @@ from eoseg.geo.mapfile import (
     read_map_info,
 )
 from eoseg.geo.scene import Scene
+from eoseg.geo.valuefile import ValueWriter
 from eoseg.geo.window import Window
-from eoseg.recipe import MapClass
+from eoseg.recipe import MapClass, Quantity
 
 CLASSES = (
     MapClass("Wasser & Moor", (1, 2), (0, 0, 255)),
@@ -142,6 +144,57 @@ def test_probabilities_are_not_taken_for_classes(tmp_path: Path) -> None:
     path = write_probabilities(tmp_path / "p.tif", np.zeros((3, 12, 9), np.uint8))
     with pytest.raises(DataError, match="holds probabilities; expected classes"):
         read_map_info(path)
+
+
+def make_labels() -> np.ndarray:
+    labels = np.random.default_rng(0).integers(0, 2, (3, 12, 9)).astype(np.uint8)
+    labels[:, VALUES == 255] = 255
+    return labels
+
+
+def write_labels(path: Path, values: np.ndarray) -> LabelWriter:
+    with LabelWriter(path, GRID, CLASSES) as writer:
+        writer.write(GRID.window, values)
+        writer.build({})
+        writer.publish()
+    return writer
+
+
+def test_labels_have_a_band_of_zeros_and_ones_each(tmp_path: Path) -> None:
+    path, labels = tmp_path / "l.tif", make_labels()
+    written = write_labels(path, labels)
+    known = int((VALUES != 255).sum())
+    assert written.known_pixels == known
+    assert written.class_pixels == tuple((labels == 1).sum(axis=(1, 2)).tolist())
+    assert map_kind(path) == "labels"
+    assert read_map_info(path, kind="labels").classes == CLASSES
+    assert cog_validate(path, strict=True)[0]
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(), labels)
+        assert dataset.descriptions == ("Wasser & Moor", "forêt", "Straße")
+        assert dataset.nodata == 255
+
+
+def test_a_value_that_is_no_label_is_refused(tmp_path: Path) -> None:
+    with (
+        LabelWriter(tmp_path / "l.tif", GRID, CLASSES) as writer,
+        pytest.raises(OutputError, match="labels holds 0, 1 and 255; found 2"),
+    ):
+        writer.write(Window(0, 0, 1, 1), np.full((3, 1, 1), 2, np.uint8))
+
+
+def test_labels_are_not_taken_for_classes(tmp_path: Path) -> None:
+    write_labels(tmp_path / "l.tif", make_labels())
+    with pytest.raises(DataError, match=r"holds labels; expected classes\. Give a map of another"):
+        read_map_info(tmp_path / "l.tif")
+
+
+def test_a_map_of_a_quantity_is_told_apart(tmp_path: Path) -> None:
+    with ValueWriter(tmp_path / "v.tif", GRID, Quantity("height", "m")) as writer:
+        writer.write(GRID.window, np.zeros((12, 9), np.float32))
+        writer.build({})
+        writer.publish()
+    assert map_kind(tmp_path / "v.tif") == "values"
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=5))

@@ -11,7 +11,7 @@ from eoseg.errors import CheckpointError, OutputError
 from eoseg.models import Network
 from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkpoint
 
-CONFIG = {"arch": "unet", "encoder": "resnet18", "args": {"channels": 4, "depth": 3}}
+CONFIG = {"kind": "segmentation", "arch": "unet", "args": {"channels": 4, "depth": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_an_incomplete_recipe_is_refused(save):
     ("config", "message"),
     [
         ({"arch": "unet"}, "does not say which network it is for"),
-        ({**CONFIG, "arch": "unet9"}, "cannot be built here: There is no model 'unet9'"),
+        ({**CONFIG, "arch": "unet9"}, "cannot be built here: There is no model for segmentation 'unet9'"),
         ({**CONFIG, "args": {"level": 1}}, "cannot be built here: There is no option"),
         (
             {**CONFIG, "args": {"channels": 8, "depth": 3}},

@@ -1,14 +1,13 @@
 """Pretrained weights, from files that the tests write where a download would have left them."""
 
-import hashlib
 import logging
 import urllib.error
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
+from weights_factory import cache, serve
 
 from eoseg.errors import ConfigError
 from eoseg.models import build_network
@@ -29,17 +28,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     return tmp_path
-
-
-def cache(hub: Path, repo: str, revision: str, state: dict[str, Tensor]) -> None:
-    """Write a state dict as huggingface_hub keeps it after a download."""
-    folder = hub / f"models--{repo.replace('/', '--')}"
-    snapshot = folder / "snapshots" / revision
-    snapshot.mkdir(parents=True)
-    save_file({key: value.contiguous() for key, value in state.items()}, snapshot / "model.safetensors")
-    (snapshot / "config.json").write_text("{}")
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text(revision)
 
 
 @pytest.fixture
@@ -176,16 +164,6 @@ def sentinel2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tens
     state = dict(make_encoder("resnet18", 13).state_dict())
     serve(state, tmp_path, monkeypatch, ResNet18_Weights.SENTINEL2_ALL_MOCO)
     return state
-
-
-def serve(state, folder: Path, monkeypatch: pytest.MonkeyPatch, entry) -> None:
-    """Write a state dict and point the weights' address to it. As at torchgeo, its name holds its hash."""
-    file = folder / "weights.pth"
-    torch.save(state, file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    file = file.rename(folder / f"weights-{digest[:8]}.pth")
-    monkeypatch.setattr(entry.value, "url", file.as_uri())
-    monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet18"])

@@ -7,8 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eoseg.models.network import Network
-from eoseg.recipe import IGNORE, BandStatistics, Recipe, Schema, Statistics, parse_classes
+from eoseg.errors import ConfigError
+from eoseg.models.fitted import FittedBody
+from eoseg.models.network import Kind, Network
+from eoseg.recipe import (
+    IGNORE,
+    BandStatistics,
+    Quantity,
+    Recipe,
+    Schema,
+    Statistics,
+    parse_classes,
+)
 
 BANDS = ("B02", "B03", "B04")
 CLASSES = ("water", "wood", "field", "town")
@@ -21,9 +31,15 @@ def make_recipe(
     values: tuple[float, float, float, float] = (0, 10, 245, 255),
     stride: int = 1,
     chip_size: int = 64,
+    threshold: float | None = None,
+    classes: Sequence[str] = CLASSES,
+    quantity: Quantity | None = None,
     **schema: object,
 ) -> Recipe:
-    """A recipe whose bands had minimum, 2nd and 98th percentile and maximum `values`."""
+    """A recipe whose bands had minimum, 2nd and 98th percentile and maximum `values`.
+
+    With a quantity there are no classes, and labels of mean 10 and standard deviation 5.
+    """
     minimum, low, high, maximum = values
     entries = [
         BandStatistics(name, (low + high) / 2, (high - low) / 4, minimum, low, high, maximum)
@@ -31,19 +47,40 @@ def make_recipe(
     ]
     return Recipe(
         task="SegmentationTask",
-        schema=Schema(tuple(bands), parse_classes(CLASSES), **schema),
-        statistics=Statistics(tuple(entries), dtype, 1000, 1000, (250, 250, 250, 250)),
-        network={"arch": "unet", "encoder": "resnet18", "args": {}},
+        schema=Schema(
+            tuple(bands), () if quantity else parse_classes(list(classes)), quantity=quantity, **schema
+        ),
+        statistics=Statistics(
+            tuple(entries),
+            dtype,
+            1000,
+            1000,
+            (1000,) if quantity else (250,) * len(classes),
+            target=BandStatistics(quantity.name, 10, 5, 0, 1, 19, 20) if quantity else None,
+        ),
+        network={"kind": "segmentation", "arch": "unet", "args": {}},
         chip_size=chip_size,
         output_stride=stride,
+        threshold=threshold,
     )
 
 
-def make_network(body: nn.Module, *, stride: int = 1, recipe: Recipe | None = None) -> Network:
-    """A network with a recipe's statistics, ready to be called."""
+def make_network(
+    body: nn.Module, *, stride: int = 1, recipe: Recipe | None = None, kind: Kind | None = None
+) -> Network:
+    """A network with a recipe's statistics, ready to be called; of the kind that the recipe's dates need."""
     chosen = recipe or make_recipe()
-    network = Network(body, bands=chosen.schema.bands, output_stride=stride)
+    kinds: dict[str, Kind] = {"single": "segmentation", "pair": "change", "series": "series"}
+    network = Network(
+        body,
+        bands=chosen.schema.bands,
+        output_stride=stride,
+        kind=kind or kinds[chosen.schema.time],
+        regression=chosen.schema.quantity is not None,
+    )
     network.normalize.set_statistics(chosen.statistics)
+    if network.rescale is not None:
+        network.rescale.set_statistics(chosen.statistics)
     return network.eval()
 
 
@@ -118,6 +155,90 @@ class Ramp(nn.Module):
         return torch.cat([value, -value, value, -value], dim=1)
 
 
+class PairConvolutions(nn.Module):
+    """`Convolutions` of both dates, subtracted: change between two dates."""
+
+    def __init__(self, layers: int, *, classes: int = 4) -> None:
+        super().__init__()
+        self.one = Convolutions(layers, classes=classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.one(image[:, 1]) - self.one(image[:, 0])
+
+
+class Later(nn.Module):
+    """`Brightness` of the later date where the earlier one is dark, else class 0: order matters."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits = Brightness()(image[:, 1])
+        dark = image[:, 0, :1] < 0
+        first = torch.zeros_like(logits)
+        first[:, 0] = 1
+        return torch.where(dark, logits, first)
+
+
+class SeriesConvolutions(nn.Module):
+    """The mean over a pixel's valid dates, weighed by the day of the year, then convolutions."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.after = Convolutions(layers)
+
+    def forward(self, image: Tensor, valid: Tensor, days: Tensor) -> Tensor:
+        weight = (valid * (days / 366)[:, :, None, None]).unsqueeze(2)  # (B, T, 1, H, W)
+        return self.after((image * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-6))
+
+
+class SeriesOfChips(nn.Module):
+    """Leaves out dates that are valid nowhere in the image, so that the result depends on its size."""
+
+    def forward(self, image: Tensor, valid: Tensor, days: Tensor) -> Tensor:
+        seen = valid.flatten(2).any(dim=2)[:, :, None, None, None]  # (B, T, 1, 1, 1)
+        mean = (image * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+        return Brightness()(mean)
+
+
+class ThreeDates(SeriesConvolutions):
+    """Takes series of three dates alone."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, image: Tensor, valid: Tensor, days: Tensor) -> Tensor:
+        if image.shape[1] != 3:
+            raise ConfigError("needs 3 dates")
+        return super().forward(image, valid, days)
+
+
+class ChipBrightness(nn.Module):
+    """One class per chip: how bright the first band is in the mean over the chip."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return Brightness()(3 * image.mean(dim=(2, 3), keepdim=True))[:, :, 0, 0]
+
+
+class FittedWindow(FittedBody):
+    """A stand-in for a forest: steps of the mean over a window of 5 pixels, which let no NaN pass."""
+
+    halo = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_fitted.fill_(True)
+
+    def collect(self, image: Tensor, valid: Tensor, target: Tensor, *, days: Tensor | None = None) -> None:
+        raise NotImplementedError
+
+    def fit(self, class_weights: list[float] | None = None) -> None:
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> Tensor:
+        mean = nn.functional.avg_pool2d(image[:, :1], 5, stride=1, padding=2)
+        edges = torch.tensor([-0.5, 0.0, 0.5])
+        number = torch.bucketize(mean[:, 0].nan_to_num().contiguous(), edges)  # (B, H, W)
+        return nn.functional.one_hot(number, 4).permute(0, 3, 1, 2).float()
+
+
 class NotANumber(nn.Module):
     """A network whose training diverged."""
 
@@ -125,14 +246,22 @@ class NotANumber(nn.Module):
         return image.new_full((len(image), 4, *image.shape[2:]), torch.nan)
 
 
-def whole_logits(network: Network, image: np.ndarray, valid: np.ndarray) -> torch.Tensor:
-    """Logits `(K, H, W)` of a whole image in one pass, filled up to the stride with invalid pixels."""
-    below, right = (-size % network.output_stride for size in valid.shape)
-    padded = np.pad(image.astype(np.float32), ((0, 0), (0, below), (0, right)))
-    inside = np.pad(valid, ((0, below), (0, right)))
+def whole_logits(
+    network: Network, image: np.ndarray, valid: np.ndarray, days: Sequence[float] | None = None
+) -> torch.Tensor:
+    """Logits `(K, H, W)` of a whole image in one pass, filled up to the stride with invalid pixels.
+
+    The image may have a first axis of dates, and so has valid then.
+    """
+    height, width = valid.shape[-2:]
+    below, right = (-size % network.output_stride for size in (height, width))
+    more = ((0, below), (0, right))
+    padded = np.pad(image.astype(np.float32), (*[(0, 0)] * (image.ndim - 2), *more))
+    inside = np.pad(valid, (*[(0, 0)] * (valid.ndim - 2), *more))
+    dated = None if days is None else torch.tensor([days], dtype=torch.float32)
     with torch.inference_mode():
-        logits = network(torch.from_numpy(padded)[None], torch.from_numpy(inside)[None])[0]
-    return logits[:, : valid.shape[0], : valid.shape[1]]
+        logits = network(torch.from_numpy(padded)[None], torch.from_numpy(inside)[None], dated)[0]
+    return logits[:, :height, :width]
 
 
 def whole_image(network: Network, image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:

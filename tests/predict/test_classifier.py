@@ -5,12 +5,15 @@ import pytest
 import torch
 from predict_factory import (
     Brightness,
+    ChipBrightness,
     Constant,
     Convolutions,
     NotANumber,
+    SeriesConvolutions,
     make_network,
     make_recipe,
     whole_image,
+    whole_logits,
 )
 from torch import Tensor, nn
 
@@ -18,6 +21,7 @@ from eoseg.errors import CheckpointError, ConfigError
 from eoseg.geo.tiles import Tile
 from eoseg.geo.window import Window
 from eoseg.predict.classifier import Classifier, pick_device
+from eoseg.predict.products import ClassProduct
 from eoseg.predict.reader import TileImage
 
 CPU = torch.device("cpu")
@@ -30,7 +34,8 @@ def tile(image: np.ndarray, *, core: Window, valid: np.ndarray | None = None) ->
 
 
 def classifier(body: nn.Module, *, probabilities: bool = False, num_classes: int = 4) -> Classifier:
-    return Classifier(make_network(body), device=CPU, num_classes=num_classes, probabilities=probabilities)
+    product = ClassProduct(make_recipe().schema.classes[:num_classes], probabilities=probabilities)
+    return Classifier(make_network(body), product, device=CPU)
 
 
 def noise(seed: int = 0) -> np.ndarray:
@@ -41,9 +46,9 @@ def test_only_the_core_is_kept() -> None:
     core = Window(2, 4, 5, 6)
     (result,) = classifier(Brightness()).classify([tile(noise(), core=core)])
     expected = whole_image(make_network(Brightness()), noise())
-    np.testing.assert_array_equal(result.classes, expected[2:7, 4:10])
-    assert result.classes.dtype == np.uint8
-    assert result.probabilities is None
+    np.testing.assert_array_equal(result.layers[0], expected[2:7, 4:10])
+    assert result.layers[0].dtype == np.uint8
+    assert len(result.layers) == 1
 
 
 def test_a_batch_gives_what_its_tiles_give_alone() -> None:
@@ -51,7 +56,7 @@ def test_a_batch_gives_what_its_tiles_give_alone() -> None:
     together = classifier(Convolutions(2))
     alone = classifier(Convolutions(2))
     for result, one in zip(together.classify(tiles), tiles, strict=True):
-        np.testing.assert_array_equal(result.classes, alone.classify([one])[0].classes)
+        np.testing.assert_array_equal(result.layers[0], alone.classify([one])[0].layers[0])
     assert (together.passes, alone.passes) == (1, 3)
 
 
@@ -59,9 +64,8 @@ def test_pixels_that_are_not_valid_get_no_class() -> None:
     valid = np.random.default_rng(0).random((12, 16)) > 0.5
     source = tile(noise(), core=Window(1, 1, 9, 9), valid=valid)
     (result,) = classifier(Constant(), probabilities=True).classify([source])
-    np.testing.assert_array_equal(result.classes, np.where(valid[1:10, 1:10], 2, 255))
-    assert result.probabilities is not None
-    assert (result.probabilities[:, ~valid[1:10, 1:10]] == 255).all()
+    np.testing.assert_array_equal(result.layers[0], np.where(valid[1:10, 1:10], 2, 255))
+    assert (result.layers[1][:, ~valid[1:10, 1:10]] == 255).all()
 
 
 def test_probabilities_are_the_softmax_and_go_with_the_classes() -> None:
@@ -71,10 +75,9 @@ def test_probabilities_are_the_softmax_and_go_with_the_classes() -> None:
         logits = make_network(Convolutions(2))(
             torch.from_numpy(source.image)[None], torch.from_numpy(source.valid)[None]
         )[0]
-    assert result.probabilities is not None
-    np.testing.assert_allclose(result.probabilities / 250, logits.softmax(dim=0), atol=0.0021)
-    own = np.take_along_axis(result.probabilities, result.classes[None].astype(int), axis=0)[0]
-    np.testing.assert_array_equal(own, result.probabilities.max(axis=0))
+    np.testing.assert_allclose(result.layers[1] / 250, logits.softmax(dim=0), atol=0.0021)
+    own = np.take_along_axis(result.layers[1], result.layers[0][None].astype(int), axis=0)[0]
+    np.testing.assert_array_equal(own, result.layers[1].max(axis=0))
 
 
 def test_a_network_whose_training_diverged_is_refused() -> None:
@@ -89,7 +92,7 @@ def test_another_number_of_classes_is_refused() -> None:
 
 def test_a_network_in_training_mode_is_switched_to_evaluation() -> None:
     network = make_network(nn.Sequential(Constant(), nn.Dropout(0.5))).train()
-    Classifier(network, device=CPU, num_classes=4, probabilities=False)
+    Classifier(network, ClassProduct(make_recipe().schema.classes), device=CPU)
     assert not network.training
 
 
@@ -105,6 +108,54 @@ def test_tiles_that_do_not_fit_the_gpu_are_one_line() -> None:
 def test_devices_are_found_by_name() -> None:
     assert pick_device("cpu") == CPU
     assert pick_device("auto").type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_model_for_the_cpu_alone_is_refused_elsewhere(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"runs on the CPU, .* found --device {name}. Use --device cpu"):
+        pick_device(name, cpu_only=True)
+    assert pick_device("cpu", cpu_only=True) == CPU
+
+
+def test_a_model_for_the_cpu_alone_goes_there_though_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto", cpu_only=True) == CPU
+    assert pick_device("auto").type == "cuda"
+
+
+def test_a_chip_gives_its_core_one_class() -> None:
+    network = make_network(ChipBrightness(), kind="classification")
+    product = ClassProduct(make_recipe().schema.classes)
+    dark, bright = np.zeros((3, 12, 12)), np.full((3, 12, 12), 255)
+    tiles = [tile(image, core=Window(4, 4, 3, 2)) for image in (dark, bright)]
+    first, second = Classifier(network, product, device=CPU).classify(tiles)
+    assert first.layers[0].tolist() == [[0, 0]] * 3
+    assert second.layers[0].tolist() == [[3, 3]] * 3
+
+
+def test_a_network_of_pixels_is_no_network_of_chips() -> None:
+    network = make_network(Brightness(), kind="classification")
+    product = ClassProduct(make_recipe().schema.classes)
+    with pytest.raises(CheckpointError, match=r"logits of shape \(1, 4, 12, 16\)"):
+        Classifier(network, product, device=CPU).classify([tile(noise(), core=Window(0, 0, 4, 4))])
+
+
+def test_the_days_reach_each_series_of_a_batch() -> None:
+    recipe = make_recipe(time="series", steps=2)
+    network = make_network(SeriesConvolutions(1), recipe=recipe)
+    images = np.stack([noise(0), noise(1)]).astype(np.float32)
+    size = Window(0, 0, 12, 16)
+    tiles = [TileImage(n, Tile(size, size), images, np.ones((2, 12, 16), bool), "series") for n in range(3)]
+    maps = []
+    for days in ([1, 366], [366, 1]):
+        product = ClassProduct(recipe.schema.classes)
+        classifier = Classifier(network, product, device=CPU, days=np.array(days, np.float32))
+        results = classifier.classify(tiles)
+        expected = whole_logits(network, images, np.ones((2, 12, 16), bool), days).argmax(dim=0)
+        for result in results:
+            np.testing.assert_array_equal(result.layers[0], expected)
+        maps.append(results[0].layers[0])
+    assert (maps[0] != maps[1]).any()
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", ""])

@@ -36,6 +36,13 @@ def test_the_result_does_not_depend_on_the_probe() -> None:
     assert bytes_per_pixel(net, channels=3, stride=32) == bytes_per_pixel(net, channels=3, stride=64)
 
 
+def test_a_network_for_chips_is_measured_on_a_chip() -> None:
+    # 8 channels of float32 per pixel, and one average per chip.
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = bytes_per_pixel(net, channels=3, stride=1, size=16)
+    assert found == pytest.approx(8 * 4 + 2 * 3 * 4, abs=1)
+
+
 def test_keeping_freed_memory_changes_no_result() -> None:
     keep_freed_memory()
     assert torch.ones(1000, 1000).sum() == 1e6

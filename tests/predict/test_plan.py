@@ -5,8 +5,9 @@ from affine import Affine
 
 from eoseg.errors import ConfigError
 from eoseg.geo.grid import Grid
+from eoseg.geo.window import Window
 from eoseg.predict.options import PredictOptions
-from eoseg.predict.plan import Layout, choose_layout, part_block
+from eoseg.predict.plan import Layout, choose_chips, choose_layout, part_block
 from eoseg.predict.receptive import Context
 
 LOCAL = Context(32, 288, True, "a pixel matters up to 288 px away")
@@ -117,3 +118,39 @@ def test_a_size_off_the_stride_is_refused_with_the_nearest(options: dict[str, in
 @pytest.mark.parametrize(("core", "block"), [(1024, 512), (1280, 320), (96, 96), (100, 1), (544, 272)])
 def test_the_part_file_has_blocks_that_divide_a_tile(core: int, block: int) -> None:
     assert part_block(core) == block
+
+
+def chips(height: int, width: int, *, pixel_bytes: float = 400.0, **options: object) -> Layout:
+    grid = Grid(None, Affine.identity(), height, width)
+    return choose_chips(grid, PredictOptions(**options), pixel_bytes=pixel_bytes, chip_size=64)
+
+
+def test_a_core_is_as_large_as_a_chip_by_default() -> None:
+    chosen = chips(130, 100)
+    assert (len(chosen.plan), chosen.plan.core, chosen.plan.halo, chosen.exact) == (6, 64, 0, True)
+
+
+def test_smaller_cores_lie_in_the_middle_of_chips_that_reach_outside() -> None:
+    chosen = chips(100, 90, tile=40)
+    tiles = list(chosen.plan)
+    assert len(tiles) == len(chosen.plan) == 9
+    assert tiles[0].core == Window(0, 0, 40, 40)
+    assert tiles[0].read == Window(-12, -12, 64, 64)
+    assert tiles[8].core == Window(80, 80, 20, 10)
+    assert tiles[8].read == Window(68, 68, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("options", "chips_per_pass"),
+    [({}, 32), ({"batch_size": 5}, 5), ({"memory_mb": 64, "pixel_bytes": 1600.0}, 10)],
+)
+def test_chips_of_a_pass_stay_within_the_memory(options: dict[str, float], chips_per_pass: int) -> None:
+    assert chips(1000, 1000, **options).batch_size == chips_per_pass
+
+
+def test_one_chip_is_always_taken() -> None:
+    assert chips(1000, 1000, memory_mb=64, pixel_bytes=1e6).batch_size == 1
+
+
+def test_tiles_of_a_pass_are_one_or_as_given() -> None:
+    assert (layout(500, 500).batch_size, layout(500, 500, batch_size=3).batch_size) == (1, 3)

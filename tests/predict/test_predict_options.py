@@ -29,11 +29,12 @@ def test_the_share_of_disagreeing_pixels() -> None:
     assert Disagreement(pixels=200, differing=5).share == 0.025
 
 
-def test_speed_and_valid_pixels_of_a_prediction() -> None:
+def test_speed_of_a_prediction() -> None:
     prediction = Prediction(
         path=Path("map.tif"),
         probabilities=None,
         pixels=4_000_000,
+        valid_pixels=6,
         class_pixels=(1, 2, 3),
         tiles=1,
         skipped=0,
@@ -47,4 +48,3 @@ def test_speed_and_valid_pixels_of_a_prediction() -> None:
         notices=(),
     )
     assert prediction.megapixels_per_second == 2
-    assert prediction.valid_pixels == 6

@@ -10,6 +10,7 @@ from conftest import MakeScene
 
 from eoseg.errors import DataError
 from eoseg.geo.scene import Scene
+from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import Tile, TilePlan, plan_tiles
 from eoseg.predict.reader import READ_AHEAD, read_tile, read_tiles
 
@@ -22,6 +23,18 @@ def scene(make_scene: MakeScene) -> Iterator[Scene]:
     values[0, 0] = 0
     with Scene(make_scene("s.tif", values, nodata=0)) as opened:
         yield opened
+
+
+def test_a_pixel_of_a_map_needs_both_dates_of_a_pair_and_any_of_a_series(make_scene: MakeScene) -> None:
+    values = np.random.default_rng(0).integers(0, 2, (2, 20, 30)).astype(np.uint8)
+    paths = [make_scene(f"{n}.tif", image, nodata=0) for n, image in enumerate(values)]
+    with SceneStack(paths) as stack:
+        for tile in PLAN:
+            known = values[:, *tile.core.slices_in(stack.grid.window)] != 0
+            pair, series = read_tile(stack, tile, time="pair"), read_tile(stack, tile, time="series")
+            assert pair.image.shape == (2, 1, tile.read.height, tile.read.width)
+            np.testing.assert_array_equal(pair.core_valid, known.all(axis=0))
+            np.testing.assert_array_equal(series.core_valid, known.any(axis=0))
 
 
 def reader_threads() -> list[threading.Thread]:
@@ -47,7 +60,8 @@ def test_validity_of_the_core_is_cut_from_that_of_the_read(scene: Scene) -> None
         np.testing.assert_array_equal(read_tile(scene, tile).core_valid, expected[rows, cols])
 
 
-def test_only_a_few_tiles_are_read_ahead(scene: Scene) -> None:
+@pytest.mark.parametrize("ahead", [READ_AHEAD, 4])
+def test_only_a_few_tiles_are_read_ahead(scene: Scene, ahead: int) -> None:
     asked: list[Tile] = []
 
     def slowly(plan: TilePlan) -> Iterator[Tile]:
@@ -55,10 +69,10 @@ def test_only_a_few_tiles_are_read_ahead(scene: Scene) -> None:
             asked.append(tile)
             yield tile
 
-    with read_tiles(scene, slowly(PLAN)) as tiles:
+    with read_tiles(scene, slowly(PLAN), ahead=ahead) as tiles:
         next(tiles)
         time.sleep(0.3)
-        assert len(asked) == 1 + READ_AHEAD
+        assert len(asked) == 1 + ahead
 
 
 def test_the_thread_ends_when_its_tiles_are_not_wanted_any_more(scene: Scene) -> None:

@@ -2,10 +2,27 @@
 
 import pytest
 import torch
-from predict_factory import Constant, Convolutions, Global, Pooled, Ramp
+from predict_factory import (
+    Constant,
+    Convolutions,
+    FittedWindow,
+    Global,
+    PairConvolutions,
+    Pooled,
+    Ramp,
+    SeriesConvolutions,
+    SeriesOfChips,
+    ThreeDates,
+    make_network,
+    make_recipe,
+)
 from torch import Tensor, nn
 
-from eoseg.predict.receptive import find_context
+from eoseg.predict import receptive
+from eoseg.predict.receptive import find_context, network_context, takes_dates
+
+PAIR = make_recipe(time="pair", steps=2)
+SERIES = make_recipe(time="series", steps=3)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 5])
@@ -67,3 +84,45 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
     before = torch.get_num_threads()
     find_context(Convolutions(1), channels=3, stride=1)
     assert torch.get_num_threads() == before
+
+
+def test_the_halo_of_a_network_for_change_is_that_of_both_dates() -> None:
+    context = network_context(make_network(PairConvolutions(4), recipe=PAIR), steps=2)
+    assert (context.output_stride, context.halo, context.exact) == (1, 4, True)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 40])
+def test_the_halo_of_a_network_for_series_does_not_depend_on_the_dates(steps: int) -> None:
+    context = network_context(make_network(SeriesConvolutions(3), recipe=SERIES), steps=steps)
+    assert (context.output_stride, context.halo, context.exact) == (1, 3, True)
+
+
+def test_a_long_series_is_looked_at_on_a_few_dates_where_the_network_takes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(
+        receptive, "find_context", lambda body, *, channels, stride, gaps: asked.append(channels // 3)
+    )
+    network_context(make_network(SeriesConvolutions(1), recipe=SERIES), steps=70)
+    network_context(make_network(ThreeDates(), recipe=SERIES), steps=70)
+    assert asked == [4, 70]
+
+
+def test_a_network_whose_dates_are_missing_image_by_image_is_not_exact() -> None:
+    context = network_context(make_network(SeriesOfChips(), recipe=SERIES), steps=3)
+    assert (context.halo, context.exact) == (None, False)
+    assert "where a tile begins or how large it is" in context.reason
+
+
+def test_how_many_dates_a_network_takes_is_tried() -> None:
+    network = make_network(ThreeDates(), recipe=SERIES)
+    assert [steps for steps in (1, 2, 3, 4) if takes_dates(network, steps)] == [3]
+    assert takes_dates(make_network(SeriesConvolutions(1), recipe=SERIES), 70)
+
+
+def test_a_declared_halo_is_rounded_up_to_the_stride() -> None:
+    context = network_context(make_network(FittedWindow()))
+    assert (context.output_stride, context.halo, context.exact) == (1, 2, True)
+    context = network_context(make_network(FittedWindow(), stride=8))
+    assert (context.output_stride, context.halo) == (8, 8)

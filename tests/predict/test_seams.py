@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import MakeScene
-from predict_factory import Brightness, Convolutions, Global, make_network, smooth_noise
+from predict_factory import Brightness, Convolutions, Global, make_network, make_recipe, smooth_noise
 from torch import nn
 
 from eoseg.geo.scene import Scene
 from eoseg.geo.tiles import TilePlan, plan_tiles
 from eoseg.predict.classifier import Classifier
 from eoseg.predict.options import Disagreement
+from eoseg.predict.products import ClassProduct
 from eoseg.predict.reader import read_tile
 from eoseg.predict.seams import measure_disagreement, sample_indices
 
@@ -20,12 +21,11 @@ IMAGE = smooth_noise(200, 200)
 def measure(
     make_scene: MakeScene, body: nn.Module, plan: TilePlan, *, nodata: float | None = None
 ) -> Disagreement | None:
-    classifier = Classifier(
-        make_network(body), device=torch.device("cpu"), num_classes=4, probabilities=False
-    )
+    product = ClassProduct(make_recipe().schema.classes)
+    classifier = Classifier(make_network(body), product, device=torch.device("cpu"))
     with Scene(make_scene("s.tif", IMAGE, nodata=nodata)) as scene:
         known = {
-            index: classifier.classify([read_tile(scene, plan.tile(index))])[0].classes
+            index: classifier.classify([read_tile(scene, plan.tile(index))])[0].layers[0]
             for index in sample_indices(plan)
         }
         return measure_disagreement(scene, plan, classifier, known)

@@ -16,6 +16,7 @@ from eoseg.datasets.reader import SceneReader
 from eoseg.datasets.splits import Region
 from eoseg.geo.window import Window
 from eoseg.predict.surroundings import Surroundings, measure_surroundings
+from eoseg.recipe import Quantity
 
 BANDS = ("B02",)
 
@@ -62,6 +63,42 @@ def test_a_network_that_looks_at_a_pixel_alone_is_as_good_in_place(reader: Scene
     found = measure(Brightness(), reader)
     assert (found.pixels, found.right_alone, found.right_in_place) == (64 * 64, 64 * 64, 64 * 64)
     assert not found.is_notable
+
+
+class Changed(nn.Module):
+    """Class 1 where the second date is brighter: looks at the pixel alone."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return Brightness()(image[:, 1] - image[:, 0])
+
+
+def test_a_network_for_change_is_compared_on_both_dates(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, (128, 128)).astype(np.uint8)
+    write_scene(tmp_path / "before" / "a.tif", np.full((128, 128), 100, np.uint8), names=BANDS)
+    write_scene(tmp_path / "after" / "a.tif", np.where(label, 200, 50).astype(np.uint8), names=BANDS)
+    write_scene(tmp_path / "labels" / "a.tif", label)
+    source = SceneSource(
+        images="before/*.tif",
+        after="after/*.tif",
+        labels="labels/*.tif",
+        classes=["no", "yes"],
+        root=str(tmp_path),
+    )
+    reader = SceneReader(load_index(source))
+    region = Region(next(iter(reader.index.entries)), Window(32, 32, 64, 64), "val")
+    network = make_network(Changed(), recipe=make_recipe(BANDS, time="pair", steps=2))
+    found = measure_surroundings(network, reader, [chip_in(region, 32, 32, 32)])
+    assert found is not None
+    assert (found.pixels, found.right_alone, found.right_in_place) == (1024, 1024, 1024)
+
+
+@pytest.mark.parametrize("kind", ["classification", "pretraining", "quantity"])
+def test_what_has_no_class_per_pixel_is_not_compared(reader: SceneReader, kind: str) -> None:
+    recipe = make_recipe(BANDS, quantity=Quantity("height") if kind == "quantity" else None)
+    network = make_network(Brightness(), recipe=recipe, kind=None if kind == "quantity" else kind)
+    region = Region(next(iter(reader.index.entries)), Window(32, 32, 64, 64), "val")
+    assert measure_surroundings(network, reader, [chip_in(region, 32, 32, 32)]) is None
 
 
 def test_a_network_that_relies_on_the_edges_of_chips_is_found_out(reader: SceneReader) -> None:

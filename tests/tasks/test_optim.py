@@ -24,7 +24,7 @@ def rates(config: SchedulerConfig, steps: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("name", ["SGD", "ASGD", "Adam", "adamw", "Adagrad", "rmsprop"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "adamw", "Adagrad", "rmsprop"])
 def test_any_optimizer_of_torch_is_found_by_name(name: str) -> None:
     assert type(make(name)).__name__.lower() == name.lower()
 
@@ -46,6 +46,18 @@ def test_a_mistyped_optimizer_argument_names_the_nearest() -> None:
 def test_a_rate_of_zero_is_refused() -> None:
     with pytest.raises(ConfigError, match="must be positive, found 0"):
         OptimizerConfig(lr=0)
+
+
+@pytest.mark.parametrize("average", [0.0, -0.5, 1.5, math.nan])
+def test_an_average_over_no_share_of_the_steps_is_refused(average: float) -> None:
+    with pytest.raises(ConfigError, match="average is a share of all steps, above 0 to 1, found"):
+        OptimizerConfig("SGD", average=average)
+
+
+@pytest.mark.parametrize("name", ["ASGD", "asgd"])
+def test_the_optimizer_that_forgets_its_average_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="never uses the average. Use name SGD with average 0.5"):
+        OptimizerConfig(name)
 
 
 def test_a_value_that_torch_refuses_is_one_line() -> None:

@@ -6,6 +6,18 @@ import pytest
 import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from task_worlds import (
+    ClassMeans,
+    World,
+    batch_of,
+    evaluate,
+    make_schema,
+    make_statistics,
+    seeded,
+    train,
+    use_local_models,
+)
+from task_worlds import make_trainer as make_test_trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -202,3 +214,122 @@ def test_the_schedule_reaches_the_end_of_the_run(tmp_path: Path) -> None:
     assert seen.index(max(seen)) == 4
     assert seen[0] < seen[1]
     assert seen[-1] < seen[-2]
+
+
+@pytest.fixture
+def local_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_local_models(monkeypatch)
+
+
+def fitted_world(clouds: int = 0) -> World:
+    """Two classes around -1 and 1 in both bands, raw values of mean 500."""
+    rng = seeded()
+    parts = []
+    for _ in range(9):
+        mask = rng.integers(0, 2, (2, 8, 8))
+        image = 500 + 250 * (rng.normal(0, 0.4, (2, 2, 8, 8)) + 2 * mask[:, None] - 1)
+        batch = batch_of(image, mask=mask)
+        batch["valid"][:, :clouds] = False
+        parts.append(batch)
+    schema = make_schema()
+    return World(
+        make_statistics(schema, mean=500.0, std=250.0, class_pixels=(300, 100)), parts[:6], parts[6:]
+    )
+
+
+def fitted_task(**options: object) -> SegmentationTask:
+    return SegmentationTask(make_schema(), 8, arch="means", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("local_models")
+def test_a_fitted_network_learns_once_from_all_batches_before_the_validation(tmp_path: Path) -> None:
+    task = fitted_task(class_weights="balanced")
+    trainer = train(task, fitted_world(clouds=2), tmp_path, max_epochs=5)  # stops by itself after one
+    body = task.fitted_body
+    assert isinstance(body, ClassMeans)
+    assert body.fits == [(6, [pytest.approx(400 / 600), pytest.approx(2.0)])]
+    assert trainer.current_epoch == 1
+    assert trainer.global_step == 6
+    assert body.means.flatten().tolist() == pytest.approx([-1, -1, 1, 1], abs=0.1)  # of standardised values
+    assert len(body.pixels) == 6 * 2 * 6 * 8  # those under clouds are left out
+    assert trainer.callback_metrics["val/oa"] > 0.98
+
+
+@pytest.mark.usefixtures("local_models")
+def test_a_fitted_network_is_restored_from_its_checkpoint(tmp_path: Path) -> None:
+    task, data = fitted_task(), fitted_world()
+    train(task, data, tmp_path)
+    network, _ = load_network(tmp_path / "best.ckpt")
+    batch = data.batches["val"][0]
+    assert torch.equal(network(batch["image"], batch["valid"]), task(batch["image"], batch["valid"]))
+    fresh = fitted_task()
+    with pytest.raises(CheckpointError, match="no band statistics|never fitted"):
+        evaluate(fresh, data, tmp_path)
+    trainer = make_test_trainer(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.test(fresh, data, ckpt_path=tmp_path / "best.ckpt", verbose=False, weights_only=True)
+    assert trainer.callback_metrics["test/oa"] > 0.98
+
+
+@pytest.mark.usefixtures("local_models")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": OptimizerConfig("SGD", 0.1)}, "'means' is fitted in one go.*optimizer and scheduler"),
+        ({"optimizer": OptimizerConfig(average=0.5)}, "optimizer and scheduler have no effect"),
+        ({"scheduler": SchedulerConfig("constant")}, "optimizer and scheduler have no effect"),
+        ({"loss": "dice"}, "'means' is fitted in one go, so loss has no effect"),
+    ],
+)
+def test_options_without_effect_on_a_fitted_network_are_refused(
+    options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fitted_task(**options)
+
+
+@pytest.mark.usefixtures("local_models")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"devices": 2, "strategy": "ddp_fork"}, "'means' is fitted by one process.*found 2.*devices: 1"),
+        ({"val_check_interval": 0.5}, "fitted once all training chips were seen"),
+        ({"check_val_every_n_epoch": 2}, "fitted once all training chips were seen"),
+    ],
+)
+def test_trainings_in_pieces_are_refused_for_a_fitted_network(
+    tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    task = fitted_task()
+    task.trainer = make_test_trainer(tmp_path, **options)
+    with pytest.raises(ConfigError, match=message):
+        task.setup("fit")
+    task.setup("test")  # the figures can be counted in any way
+
+
+@pytest.mark.usefixtures("local_models")
+@pytest.mark.parametrize("stage", ["fit", "test"])
+def test_a_gpu_is_refused_for_a_fitted_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    task = fitted_task()
+    task.trainer = make_test_trainer(tmp_path)
+    monkeypatch.setattr(
+        type(task.trainer.strategy), "root_device", property(lambda _: torch.device("cuda:0"))
+    )
+    with pytest.raises(ConfigError, match="'means' runs on the CPU.*found cuda:0. Set trainer.accelerator"):
+        task.setup(stage)
+
+
+@pytest.mark.usefixtures("local_models")
+@pytest.mark.slow
+def test_the_figures_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    task = SegmentationTask(make_schema(), 8, arch="local")
+    data = fitted_world(clouds=1)
+    train(task, data, tmp_path)
+    alone = evaluate(task, data, tmp_path)
+    together = evaluate(task, data, tmp_path, devices=2, strategy="ddp_fork")
+    assert {key: value for key, value in together.items() if key != "test/loss"} == {
+        key: pytest.approx(value) for key, value in alone.items() if key != "test/loss"
+    }

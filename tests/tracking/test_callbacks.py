@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 import torch
 import wandb
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
+from task_worlds import HEIGHT, World, batch_of, evaluate, make_schema, make_statistics, use_local_models
+from torch import Tensor
 from tracking_fakes import SCHEMA, FakeData, FakeTask, isolate_wandb, make_trainer, quietly, read_run
 
+from eoseg.batch import Batch
 from eoseg.errors import ConfigError, OutputError
+from eoseg.recipe import BandStatistics, Schema
+from eoseg.tasks import ChangeTask, ClassificationTask, RegressionTask, SegmentationTask, SeriesTask
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
 from eoseg.tracking.loggers import make_loggers
 
@@ -111,7 +117,7 @@ def test_wandb_has_the_best_checkpoint_as_artifact_once(logged: tuple[Path, Reco
 def test_the_same_pictures_are_in_the_run_folder(logged: tuple[Path, Records]) -> None:
     run, _ = logged
     assert sorted(path.name for path in (run / "panels").iterdir()) == ["epoch_0001", "epoch_0003"]
-    assert len(list((run / "panels" / "epoch_0001").iterdir())) == 3
+    assert len(list((run / "panels" / "epoch_0001").iterdir())) == 3 + 1  # with their legend
 
 
 def fit(folder: Path, callbacks: list, **options: Any) -> tuple[FakeTask, FakeData]:
@@ -151,7 +157,7 @@ def test_validate_and_test_leave_pictures_and_matrix(tmp_path: Path, stage: str)
     task = FakeTask()
     quietly(getattr(trainer, stage), task, FakeData())
     name = {"validate": "val", "test": "test"}[stage]
-    assert len(list((tmp_path / "panels" / name).iterdir())) == 8
+    assert len(list((tmp_path / "panels" / name).iterdir())) == 8 + 1
     with (tmp_path / f"confusion_{name}.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0][1:] == ["dark", "bright"]
@@ -163,6 +169,122 @@ def test_a_failing_panel_stops_the_run_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "panels").write_text("in the way")
     with pytest.raises(OutputError, match="Panels cannot be written"):
         fit(tmp_path, [ChipPanels(tmp_path, every_n_epochs=1)])
+
+
+class LateChoice(FakeTask):
+    """Chooses at the end of the validation, as a threshold is chosen, to call everything bright."""
+
+    chosen = False
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.chosen = True
+
+    def predict_classes(self, logits: Tensor) -> Tensor:
+        classes = super().predict_classes(logits)
+        return torch.ones_like(classes) if self.chosen else classes
+
+
+def test_pictures_are_made_once_a_threshold_is_chosen(tmp_path: Path) -> None:
+    panels = ChipPanels(tmp_path, every_n_epochs=1, count=1)
+    quietly(make_trainer(tmp_path, [], [panels], max_epochs=1).fit, LateChoice(), FakeData())
+    strip = np.asarray(Image.open(tmp_path / "panels" / "epoch_0000" / "00_val_scene_one_0,0.png"))
+    bright = SCHEMA.classes[1].color
+    assert tuple(strip[8, 2 * 260 + 8].tolist()) == bright  # the first row, which the network calls dark
+
+
+SCENES = np.zeros((2, 2, 8, 8))
+CLASSES = torch.arange(2)[:, None, None].expand(2, 8, 8)
+HEIGHTS = make_statistics(
+    HEIGHT, class_pixels=(1,), target=BandStatistics("height", 20.0, 5.0, 0.0, 10.0, 30.0, 40.0)
+)
+LABELS = make_schema("ab", multilabel=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "schema", "batch", "files"),
+    [
+        (SegmentationTask, make_schema(), batch_of(SCENES, mask=CLASSES), 4),
+        (
+            ChangeTask,
+            make_schema(time="pair", steps=2),
+            batch_of(np.zeros((2, 2, 2, 8, 8)), mask=CLASSES),
+            4,
+        ),
+        (
+            SeriesTask,
+            make_schema(time="series", steps=3),
+            batch_of(np.zeros((2, 3, 2, 8, 8)), mask=CLASSES, days=np.ones((2, 3), np.float32)),
+            4,
+        ),
+        (ClassificationTask, make_schema(), batch_of(SCENES, label=torch.tensor([0, 1])), 2),
+        (ClassificationTask, LABELS, batch_of(SCENES, label=torch.eye(2).long()), 2),
+        (RegressionTask, HEIGHT, batch_of(SCENES, value=20.0 + CLASSES.float()), 3),
+    ],
+)
+def test_each_task_leaves_its_pictures_and_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, schema: Schema, batch: Batch, files: int
+) -> None:
+    use_local_models(monkeypatch)
+    task = make(schema, 8, arch="local")
+    statistics = HEIGHTS if schema.quantity else make_statistics(schema)
+    task.use_statistics(statistics)
+    callbacks = [ChipPanels(tmp_path), ConfusionPanel(tmp_path)]
+    evaluate(task, World(statistics, [], [batch]), tmp_path, callbacks=callbacks)
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
+    assert len(found) == files, found
+    table = {"labels_test.csv"} if schema.multilabel else {"confusion_test.csv"}
+    assert {name for name in found if name.endswith(".csv")} == (set() if schema.quantity else table)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(1, "segmentation"), (16, "pretraining")])
+def test_single_pixels_and_pretraining_have_no_pictures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int, kind: str
+) -> None:
+    task, data = FakeTask(), FakeData()
+    data.chip_size, task.kind = size, kind
+    trainer = make_trainer(tmp_path, [], [ChipPanels(tmp_path), ConfusionPanel(tmp_path)])
+    with caplog.at_level("DEBUG", logger="eoseg.tracking.callbacks"):
+        quietly(trainer.test, task, data)
+    assert not data.asked
+    assert not (tmp_path / "panels").exists()
+    assert (tmp_path / "confusion_test.csv").is_file()
+    assert "no pictures of chips" in caplog.text
+
+
+class FakeLabels(FakeTask):
+    """Several labels per chip, counted as told."""
+
+    kind = "classification"
+    tables = np.array([[[5, 1], [2, 4]], [[9, 0], [3, 0]]])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.schema = Schema(SCHEMA.bands, SCHEMA.classes, multilabel=True)
+
+    def label_tables(self, stage: str) -> np.ndarray:
+        return self.tables
+
+
+class FakeHeights(LightningModule):
+    """What it learns is no class: there is no matrix."""
+
+    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        self.log("test/rmse", batch.float().mean())
+
+
+def test_several_labels_leave_a_row_for_each(tmp_path: Path) -> None:
+    quietly(make_trainer(tmp_path, [], [ConfusionPanel(tmp_path)]).test, FakeLabels(), FakeData())
+    with (tmp_path / "labels_test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["dark", "bright"]
+    assert (rows[0]["right"], rows[0]["missed"], rows[0]["false"]) == ("4", "2", "1")
+    assert not (tmp_path / "confusion_test.csv").exists()
+
+
+def test_a_task_without_classes_leaves_no_matrix(tmp_path: Path) -> None:
+    quietly(make_trainer(tmp_path, [], [ConfusionPanel(tmp_path)]).test, FakeHeights(), FakeData())
+    assert list(tmp_path.glob("*.csv")) == []
 
 
 def test_without_wandb_the_artifact_does_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from tracking_fakes import SCHEMA
 
 from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
-from eoseg.tracking.charts import artifact_metadata, matrix_csv, wandb_matrices
+from eoseg.tracking.charts import artifact_metadata, label_csv, matrix_csv, wandb_labels, wandb_matrices
 
 MATRIX = np.array([[30, 10, 0], [0, 60, 0], [0, 0, 0]], np.int64)
 NAMES = ["water", 'wood, "dry"', "absent"]
@@ -30,6 +30,31 @@ def test_wandb_gets_counts_shares_and_figures() -> None:
     figures = {row[0]: row[1:] for row in charts["val/classes"].data}
     assert figures["water"] == [0.75, 60 / 70, 1.0, 0.75, 40, 30]
     assert figures["absent"][:4] == [None, None, None, None]
+
+
+def test_the_matrix_says_what_was_counted() -> None:
+    titles = {
+        unit: wandb_matrices(MATRIX, NAMES, "val", unit=unit)["val/confusion"].spec.string_fields["title"]
+        for unit in ("pixels", "chips")
+    }
+    assert titles == {"pixels": "Confusion matrix, pixels", "chips": "Confusion matrix, chips"}
+
+
+TABLES = np.array([[[5, 1], [2, 4]], [[9, 0], [3, 0]], [[10, 2], [0, 0]]])
+
+
+def test_labels_have_a_row_each_with_counts_and_f1() -> None:
+    rows = list(csv.reader(io.StringIO(label_csv(TABLES, NAMES))))
+    assert rows[0] == ["label", "right", "missed", "false", "rightly absent", "f1"]
+    assert rows[1] == ["water", "4", "2", "1", "5", str(8 / 11)]
+    assert rows[2] == [NAMES[1], "0", "3", "0", "9", "0.0"]
+    assert rows[3] == ["absent", "0", "0", "2", "10", ""]  # not defined, not 0
+
+
+def test_wandb_gets_the_same_table_of_labels() -> None:
+    (table,) = wandb_labels(TABLES, NAMES, "val").values()
+    assert table.data[0] == ["water", 4, 2, 1, 5, 8 / 11]
+    assert table.data[2][-1] is None
 
 
 def count_keys(value: object) -> int:

@@ -50,6 +50,7 @@ class FakeData(LightningDataModule):
     def __init__(self) -> None:
         super().__init__()
         self.batch_size = 2
+        self.chip_size = 16
         self.statistics = STATISTICS
         self.asked: list[tuple[str, int]] = []
 
@@ -68,6 +69,8 @@ class FakeData(LightningDataModule):
 class FakeTask(LightningModule):
     """Calls the rows from the middle on bright, whatever is there."""
 
+    kind = "segmentation"
+
     def __init__(self) -> None:
         super().__init__()
         self.schema = SCHEMA
@@ -85,6 +88,9 @@ class FakeTask(LightningModule):
 
     def predict_classes(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)
+
+    def target(self, batch: Batch) -> Tensor:
+        return batch["mask"].masked_fill(~batch["valid"], IGNORE)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         loss = (self.weight * torch.rand(1) + batch.float().mean()) ** 2

@@ -1,13 +1,7 @@
-"""Pictures of scenes, maps and figures: arrays in, RGB arrays out.
-
-Every function returns uint8 `(H, W, 3)`; `png_bytes` turns that into a PNG whose bytes depend on the
-pixels alone. Matplotlib is imported only by the functions that draw charts.
-"""
+"""Charts, drawn with matplotlib, which only the functions import."""
 
 import csv
 import math
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,32 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoseg.errors import DataError
-from eoseg.recipe import IGNORE, Color, MapClass, Statistics
+from eoseg.figures.pictures import WRONG, Rgb, difference_image, value_image
+from eoseg.recipe import Color, MapClass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-type Rgb = NDArray[np.uint8]
-"""Red, green and blue, uint8 `(H, W, 3)`."""
-
 type Curves = dict[str, list[tuple[int, float]]]
 """For each logged name its pairs of epoch and value."""
 
-NO_LABEL: Color = (224, 224, 224)
-"""Light grey: no label, or not mapped."""
-RIGHT: Color = (158, 202, 225)
-WRONG: Color = (179, 0, 0)
-"""Dark red on pale blue differs in lightness too, so that colour-blind readers and printers see it."""
-
-_INVALID: Color = (255, 255, 255)
-_RGB_NAMES = (("red", "green", "blue"), ("B04", "B03", "B02"), ("B4", "B3", "B2"))
 _BLUE, _SKY, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#6BAED6", "#D55E00", "#009E73", "#CC79A7"
 _CURVES = {
     "loss": {"train/loss": ("training", _BLUE, "-"), "val/loss": ("validation", _ORANGE, "--")},
     "validation scores": {
         "val/miou": ("mean IoU", _GREEN, "-"),
         "val/oa": ("overall accuracy", _PURPLE, "--"),
+        "val/change_f1": ("F1 of change", _ORANGE, "-."),
+        "val/micro_f1": ("F1 over all labels", _BLUE, "-"),
+    },
+    "validation errors": {
+        "val/rmse": ("RMSE", _ORANGE, "-"),
+        "val/mae": ("MAE", _BLUE, "--"),
     },
 }
 """For each picture the logged names, their labels, colours and line styles."""
@@ -49,157 +39,95 @@ _CURVES = {
 CHART_DPI = 150
 """Pixels of a chart per inch."""
 
-
-def rgb_bands(names: Sequence[str]) -> list[int]:
-    """Choose three bands to look at.
-
-    Returns:
-        0-based places of the bands for red, green and blue: by name (red/green/blue, B04/B03/B02 or
-        B4/B3/B2, in any case), else the first three; with fewer than three bands the first, as grey.
-    """
-    lowered = [name.lower() for name in names]
-    for wanted in _RGB_NAMES:
-        if all(name.lower() in lowered for name in wanted):
-            return [lowered.index(name.lower()) for name in wanted]
-    return [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
+_SHEET_COLUMNS = 4
 
 
-def rgb_image(
-    image: NDArray[np.float32], statistics: Statistics, valid: NDArray[np.bool_] | None = None
+def legend_image(
+    map_classes: Sequence[MapClass], *, extra: Sequence[tuple[str, Color]] = (), title: str = ""
 ) -> Rgb:
-    """Show a multispectral image, stretched by the training statistics, so that all images compare.
-
-    Args:
-        image: Float `(C, H, W)`, raw values, bands in the order of the statistics.
-        statistics: The stretch: `low` becomes black, `high` white.
-        valid: Bool `(H, W)`; other pixels become white.
-
-    Returns:
-        uint8 `(H, W, 3)`.
-
-    Raises:
-        DataError: The image has another number of bands than the statistics.
-    """
-    if image.ndim != 3 or image.shape[0] != len(statistics.bands):
-        raise DataError(
-            f"An image with the {len(statistics.bands)} bands of the statistics was expected; found an array "
-            f"of shape {image.shape}. Select the bands by name first."
-        )
-    places = rgb_bands([band.name for band in statistics.bands])
-    low = np.array([statistics.bands[place].low for place in places])[:, None, None]
-    high = np.array([statistics.bands[place].high for place in places])[:, None, None]
-    span = np.where(high > low, high - low, 1.0)
-    shares = np.clip((image[places].astype(np.float64) - low) / span, 0, 1)  # (3, H, W)
-    rgb = np.rint(np.nan_to_num(shares) * 255).astype(np.uint8).transpose(1, 2, 0)  # (H, W, 3)
-    if valid is not None:
-        rgb[~valid] = _INVALID
-    shown: Rgb = np.ascontiguousarray(rgb)
-    return shown
-
-
-def class_image(classes: NDArray[Any], map_classes: Sequence[MapClass]) -> Rgb:
-    """Show classes in their colours.
-
-    Args:
-        classes: Integers `(H, W)`, 0 to K-1 or `IGNORE`, which becomes light grey.
-        map_classes: The K classes.
-
-    Raises:
-        DataError: A value is no class.
-    """
-    palette: Rgb = np.full((IGNORE + 1, 3), NO_LABEL, np.uint8)
-    palette[: len(map_classes)] = np.array([entry.color for entry in map_classes], np.uint8)
-    wrong = (classes != IGNORE) & ((classes < 0) | (classes >= len(map_classes)))
-    if wrong.any():
-        raise DataError(
-            f"A class map of {len(map_classes)} classes holds 0 to {len(map_classes) - 1} and {IGNORE}; "
-            f"found {int(classes[wrong][0])}."
-        )
-    shown: Rgb = palette[classes]
-    return shown
-
-
-def error_mask(reference: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.uint8]:
-    """Say where a map is wrong.
-
-    Args:
-        reference: Integers `(H, W)` with `IGNORE`.
-        predicted: Integers `(H, W)` with `IGNORE`.
-
-    Returns:
-        uint8 `(H, W)`: 0 right, 1 wrong, `IGNORE` where there is no reference or no map.
-    """
-    mask: NDArray[np.uint8] = (reference != predicted).astype(np.uint8)
-    mask[(reference == IGNORE) | (predicted == IGNORE)] = IGNORE
-    return mask
-
-
-def error_image(mask: NDArray[np.uint8]) -> Rgb:
-    """Show an `error_mask`: right pale blue, wrong dark red, the rest light grey."""
-    return class_image(mask, (MapClass("right", (0,), RIGHT), MapClass("wrong", (1,), WRONG)))
-
-
-def side_by_side(images: Sequence[Rgb], *, gap: int = 4) -> Rgb:
-    """Join pictures of one height from left to right, white between them."""
-    white = np.full((images[0].shape[0], gap, 3), 255, np.uint8)
-    parts = [part for image in images for part in (image, white)][:-1]
-    return np.concatenate(parts, axis=1)
-
-
-def enlarge(image: Rgb, *, at_least: int) -> Rgb:
-    """Repeat each pixel so that the longer side has at least that many; larger pictures stay."""
-    factor = max(1, math.ceil(at_least / max(image.shape[:2])))
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def png_bytes(rgb: Rgb) -> bytes:
-    """Encode a picture as PNG; the same pixels give the same bytes.
-
-    Written here in a few lines because the encoders of other libraries add their version and time.
-    https://www.w3.org/TR/png-3/
-
-    Args:
-        rgb: uint8 `(H, W, 3)`.
-
-    Raises:
-        DataError: The array is no such picture.
-    """
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise DataError(f"A picture is uint8 (H, W, 3); found {rgb.dtype} {rgb.shape}.")
-    height, width = rgb.shape[:2]
-    # Each row is stored as its difference to the row above (filter 2): half the bytes of filter 0.
-    rows = np.empty((height, 1 + 3 * width), np.uint8)
-    rows[:, 0] = 2
-    flat = rgb.reshape(height, 3 * width)
-    rows[0, 1:] = flat[0]
-    rows[1:, 1:] = flat[1:] - flat[:-1]
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-
-
-def legend_image(map_classes: Sequence[MapClass], *, extra: Sequence[tuple[str, Color]] = ()) -> Rgb:
     """Draw a strip with the colour and name of each class.
 
     Args:
         map_classes: The classes.
         extra: Further names and colours, such as ("no label", NO_LABEL).
+        title: A line above them.
     """
     entries = [(entry.name, entry.color) for entry in map_classes] + list(extra)
     columns = min(len(entries), 5)
     rows = math.ceil(len(entries) / columns)
-    figure, axes = _figure(2.1 * columns, 0.32 * rows + 0.1)
-    axes.set(xlim=(0, columns), ylim=(rows, 0))
+    width = max(2.1 * columns, 0.075 * len(title))
+    figure, axes = new_chart(width, 0.32 * rows + (0.4 if title else 0.1))
+    axes.set(xlim=(0, width / 2.1), ylim=(rows, 0))
     axes.axis("off")
+    if title:
+        axes.set_title(shorten(title, 200), fontsize=9, loc="left")
     for number, (name, color) in enumerate(entries):
         row, column = divmod(number, columns)
         shade = [value / 255 for value in color]
         axes.add_patch(_patch(column + 0.02, row + 0.2, 0.12, 0.6, shade))
-        axes.text(column + 0.18, row + 0.5, _short(name, 22), va="center", fontsize=9)
-    return _render(figure)
+        axes.text(column + 0.18, row + 0.5, shorten(name, 22), va="center", fontsize=9)
+    return render(figure)
+
+
+def scale_image(low: float, high: float, limit: float, *, label: str, title: str = "") -> Rgb:
+    """Draw the colour scales of `value_image` and `difference_image`.
+
+    Args:
+        low: Value of the darkest colour.
+        high: Value of the lightest colour.
+        limit: Absolute difference of the darkest colours.
+        label: What the values are, with their unit.
+        title: A line above them.
+    """
+    figure, axes = new_chart(5.6, 1.5)
+    steps = np.linspace(0, 1, 256)[None].repeat(16, axis=0)  # (16, 256)
+    axes.axis("off")
+    axes.set_title(shorten(title, 200), fontsize=9, loc="left")
+    for place, picture, ends, name in (
+        (0.62, value_image(low + steps * (high - low), low, high), (low, high), label),
+        (0.02, difference_image((2 * steps - 1) * limit, limit), (-limit, limit), f"error: {label}"),
+    ):
+        bar = axes.inset_axes((0.0, place + 0.14, 1.0, 0.18))
+        bar.imshow(picture, aspect="auto", extent=(*ends, 0, 1))
+        bar.set_yticks([])
+        bar.tick_params(labelsize=8)
+        bar.set_title(shorten(name, 60), fontsize=8, pad=2)
+    return render(figure)
+
+
+def contact_sheet(chips: Sequence[Rgb], answers: Sequence[tuple[str, str]]) -> Rgb:
+    """Draw chips in rows, with what each is and what the network takes it for.
+
+    Args:
+        chips: Pictures of any size.
+        answers: For each chip its reference and the network's answer. Where the two differ both are
+            written, the answer in red; a chip without reference has "" there.
+    """
+    columns = min(_SHEET_COLUMNS, len(chips))
+    rows = math.ceil(len(chips) / columns)
+    figure, axes = new_chart(2.0 * columns, 2.4 * rows)
+    axes.axis("off")
+    for number, (chip, (reference, answer)) in enumerate(zip(chips, answers, strict=True)):
+        row, column = divmod(number, columns)
+        place = axes.inset_axes(
+            ((column + 0.03) / columns, 1 - (row + 0.8) / rows, 0.94 / columns, 0.78 / rows)
+        )
+        place.imshow(chip, interpolation="nearest")
+        place.set_xticks([])
+        place.set_yticks([])
+        right = reference == answer
+        place.set_xlabel(shorten(reference or "no label", 30), fontsize=8, labelpad=2)
+        if not right:
+            color = tuple(value / 255 for value in WRONG)
+            place.text(
+                *(0.5, -0.11, shorten(answer or "none", 30)),
+                transform=place.transAxes,
+                ha="center",
+                va="top",
+                fontsize=8,
+                color=color if reference else "#666666",
+            )
+    return render(figure)
 
 
 def confusion_image(matrix: NDArray[np.int64], names: Sequence[str], *, normalize: bool = False) -> Rgb:
@@ -214,8 +142,8 @@ def confusion_image(matrix: NDArray[np.int64], names: Sequence[str], *, normaliz
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
     size = len(names)
-    label = max(len(_short(name, 18)) for name in names) * 0.075
-    figure, axes = _figure(
+    label = max(len(shorten(name, 18)) for name in names) * 0.075
+    figure, axes = new_chart(
         max(0.55, 4.2 / size) * size + label + 0.6, max(0.42, 3.4 / size) * size + label + 0.7
     )
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -226,7 +154,7 @@ def confusion_image(matrix: NDArray[np.int64], names: Sequence[str], *, normaliz
             axes.text(
                 column, row, text, ha="center", va="center", color=shade, fontsize=9 if size <= 10 else 7
             )
-    short = [_short(name, 18) for name in names]
+    short = [shorten(name, 18) for name in names]
     axes.set_xticks(
         range(size), short, rotation=0 if size <= 3 else 45, ha="center" if size <= 3 else "right"
     )
@@ -236,7 +164,7 @@ def confusion_image(matrix: NDArray[np.int64], names: Sequence[str], *, normaliz
     axes.set_title("share of each reference class, %" if normalize else "pixels", fontsize=10)
     axes.tick_params(length=0, labelsize=9)
     axes.spines[:].set_visible(False)
-    return _render(figure)
+    return render(figure)
 
 
 def class_bars(
@@ -253,7 +181,7 @@ def class_bars(
         intervals: Low and high end of a line over each bar, by class name.
     """
     names = list(scores)
-    figure, axes = _figure(5.2, 0.34 * len(names) + 0.8)
+    figure, axes = new_chart(5.2, 0.34 * len(names) + 0.8)
     for row, name in enumerate(names):
         value = scores[name]
         ends = (intervals or {}).get(name)
@@ -263,11 +191,11 @@ def class_bars(
         if ends is not None:
             axes.plot(ends, (row, row), color="#222222", linewidth=1.4, marker="|", markersize=6)
         axes.text(max(value or 0.0, ends[1] if ends else 0.0) + 0.015, row, text, va="center", fontsize=9)
-    axes.set_yticks(range(len(names)), [_short(name, 22) for name in names], fontsize=9)
+    axes.set_yticks(range(len(names)), [shorten(name, 22) for name in names], fontsize=9)
     axes.set(xlim=(0, 1.15), ylim=(len(names) - 0.4, -0.6))
     axes.set_title(title, fontsize=10)
     _plain_axes(axes)
-    return _render(figure)
+    return render(figure)
 
 
 def read_curves(path: Path) -> Curves:
@@ -298,13 +226,14 @@ def read_curves(path: Path) -> Curves:
 
 
 def curve_images(curves: Curves) -> dict[str, Rgb]:
-    """Draw losses and validation scores over the epochs, a picture each.
+    """Draw losses, validation scores and validation errors over the epochs, a picture each.
 
     Args:
-        curves: From `read_curves`; drawn are train/loss and val/loss, val/miou and val/oa, where present.
+        curves: From `read_curves`; drawn are train/loss and val/loss, val/miou and val/oa, or what stands
+            for them in other tasks, where present.
 
     Returns:
-        Up to two pictures by their titles, "loss" and "validation scores".
+        Pictures by their titles, "loss", "validation scores" and "validation errors".
 
     Raises:
         DataError: None of these was logged.
@@ -314,18 +243,18 @@ def curve_images(curves: Curves) -> dict[str, Rgb]:
         shown = {name: style for name, style in lines.items() if curves.get(name)}
         if not shown:
             continue
-        figure, axes = _figure(4.6, 3.0)
+        figure, axes = new_chart(4.6, 3.0)
         for name, (label, color, style) in shown.items():
             epochs, values = zip(*curves[name], strict=True)
             axes.plot(epochs, values, style, color=color, label=label, marker="o", markersize=2.5)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch", fontsize=9)
         axes.locator_params(axis="x", integer=True)
-        if title != "loss":
+        if title == "validation scores":
             axes.set_ylim(0, 1)
         axes.legend(fontsize=8, frameon=False)
         _plain_axes(axes)
-        pictures[title] = _render(figure)
+        pictures[title] = render(figure)
     if not pictures:
         raise DataError(
             "There is no learning curve to draw: neither losses nor validation scores were logged."
@@ -333,7 +262,7 @@ def curve_images(curves: Curves) -> dict[str, Rgb]:
     return pictures
 
 
-def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+def new_chart(width: float, height: float) -> tuple["Figure", "Axes"]:
     """A figure in inches that no window system and no global state of matplotlib knows of."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -343,7 +272,8 @@ def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     return figure, figure.add_subplot()
 
 
-def _render(figure: "Figure") -> Rgb:
+def render(figure: "Figure") -> Rgb:
+    """The pixels of a chart."""
     canvas: Any = figure.canvas  # matplotlib leaves these two methods untyped
     canvas.draw()
     pixels: Rgb = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
@@ -363,8 +293,13 @@ def _plain_axes(axes: "Axes") -> None:
     axes.set_axisbelow(True)
 
 
-def _short(text: str, length: int) -> str:
-    # A dollar sign would start a formula.
+def shorten(text: str, length: int) -> str:
+    """Cut a text to so many letters, and keep matplotlib from reading a dollar sign as a formula.
+
+    Args:
+        text: Any text.
+        length: The most letters, an ellipsis among them.
+    """
     cut = text if len(text) <= length else text[: length - 1] + "…"
     return cut.replace("$", r"\$")
 

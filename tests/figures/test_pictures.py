@@ -1,6 +1,4 @@
-import csv
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,22 +9,21 @@ from PIL import Image
 
 from eoseg.errors import DataError
 from eoseg.figures import (
+    DETECTIONS,
     NO_LABEL,
     RIGHT,
     WRONG,
-    class_bars,
     class_image,
-    confusion_image,
-    curve_images,
+    detection_mask,
+    difference_image,
     enlarge,
     error_image,
     error_mask,
-    legend_image,
     png_bytes,
-    read_curves,
     rgb_bands,
     rgb_image,
     side_by_side,
+    value_image,
 )
 from eoseg.recipe import BandStatistics, Statistics, parse_classes
 
@@ -41,10 +38,6 @@ def statistics(*names: str, low: float = 100, high: float = 300) -> Statistics:
 def decode(png: bytes) -> np.ndarray:
     """Read a PNG with a library that did not write it."""
     return np.asarray(Image.open(io.BytesIO(png)))
-
-
-def colors_of(image: np.ndarray) -> set[tuple[int, ...]]:
-    return {tuple(color) for color in image.reshape(-1, 3).tolist()}
 
 
 @pytest.mark.parametrize(
@@ -115,12 +108,6 @@ def test_a_png_holds_exactly_the_pixels(rgb: np.ndarray) -> None:
     assert (decode(png_bytes(rgb)) == rgb).all()
 
 
-def test_the_same_pixels_give_the_same_bytes() -> None:
-    matrix = np.array([[5, 1], [0, 7]])
-    first, second = (png_bytes(confusion_image(matrix, ["a", "b"])) for _ in range(2))
-    assert first == second
-
-
 @pytest.mark.parametrize(
     "wrong", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3), np.float32), np.zeros((0, 2, 3), np.uint8)]
 )
@@ -143,82 +130,34 @@ def test_small_pictures_are_enlarged_by_whole_factors() -> None:
     assert enlarge(large, at_least=2).shape == large.shape
 
 
-def test_the_legend_shows_every_colour() -> None:
-    shown = colors_of(legend_image(CLASSES, extra=[("no label", NO_LABEL)]))
-    assert {(0, 0, 255), (0, 255, 0), NO_LABEL} <= shown
+def test_changes_are_found_missed_or_imagined() -> None:
+    reference, mapped = np.array([[0, 1, 0, 1, 255, 0]]), np.array([[0, 1, 1, 0, 1, 255]])
+    mask = detection_mask(reference, mapped)
+    assert mask.tolist() == [[0, 1, 2, 3, 255, 255]]
+    names = [DETECTIONS[place].name for place in mask[0, :4]]
+    assert names == ["unchanged, right", "change found", "false alarm", "change missed"]
+    assert len({entry.color for entry in DETECTIONS}) == 4
 
 
-@pytest.mark.parametrize("size", [2, 7, 20])
-def test_a_confusion_matrix_is_dark_where_a_class_is_found(size: int) -> None:
-    matrix = np.eye(size, dtype=np.int64) * 1000
-    names = [f"class {number}" for number in range(size)]
-    for normalize in (False, True):
-        dark = confusion_image(matrix, names, normalize=normalize).min(axis=2) < 60
-        assert dark.sum() > 0.8 / size * 0.4 * dark.size / 2
-    off = confusion_image(np.roll(matrix, 1, axis=1), names)
-    assert (off != confusion_image(matrix, names)).any()
+def test_values_become_lighter_from_low_to_high_and_stay_beyond() -> None:
+    values = np.array([[-9.0, 0.0, 5.0, 10.0, 99.0, np.nan]])
+    rgb = value_image(values, 0, 10)[0]
+    assert rgb[0].tolist() == rgb[1].tolist() == [0x44, 0x01, 0x54]
+    assert rgb[2].tolist() == [0x21, 0x91, 0x8C]
+    assert rgb[3].tolist() == rgb[4].tolist() == [0xFD, 0xE7, 0x25]
+    assert tuple(rgb[5].tolist()) == NO_LABEL
+    lightness = value_image(np.linspace(0, 10, 50)[None], 0, 10)[0] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness) > 0).all()
 
 
-def test_a_class_without_reference_is_drawn_without_warning() -> None:
-    assert confusion_image(
-        np.array([[3, 0], [0, 0]]), ["a", "$b$ and more of it than fits"], normalize=True
-    ).size
+def test_differences_are_white_at_zero_blue_below_and_red_above() -> None:
+    rgb = difference_image(np.array([[-7.0, -2.0, 0.0, 2.0, np.nan]]), 2.0)[0].astype(int)
+    assert rgb[2].tolist() == [0xF7] * 3
+    assert rgb[0].tolist() == rgb[1].tolist()
+    assert rgb[1, 2] > rgb[1, 0]
+    assert rgb[3, 0] > rgb[3, 2]
+    assert tuple(rgb[4].tolist()) == NO_LABEL
 
 
-def test_bars_are_as_long_as_their_figures() -> None:
-    blue = (107, 174, 214)
-
-    def length(value: float | None) -> int:
-        image = class_bars({"a": value}, title="IoU")
-        return int((image == blue).all(axis=2).sum(axis=1).max())
-
-    assert length(0.8) == pytest.approx(2 * length(0.4), rel=0.02)
-    assert length(None) == 0
-    with_line = class_bars({"a": 0.5}, title="IoU", intervals={"a": (0.4, 0.6)})
-    assert (with_line != class_bars({"a": 0.5}, title="IoU")).any()
-
-
-def metrics_csv(path: Path, rows: list[dict[str, float]]) -> Path:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, sorted({key for row in rows for key in row}))
-    writer.writeheader()
-    writer.writerows(rows)
-    path.write_text(text.getvalue())
-    return path
-
-
-def test_curves_take_the_last_value_of_an_epoch_and_prefer_the_epochs_mean(tmp_path: Path) -> None:
-    path = metrics_csv(
-        tmp_path / "metrics.csv",
-        [
-            {"epoch": 0, "step": 4, "train/loss_step": 9.0},
-            {"epoch": 0, "step": 9, "val/loss": 2.0, "val/miou": 0.1},
-            {"epoch": 0, "step": 9, "train/loss_epoch": 3.0},
-            {"epoch": 1, "step": 19, "val/loss": 1.5},
-            {"epoch": 1, "step": 19, "val/loss": 1.0},
-            {"step": 19, "lr": 0.1},
-        ],
-    )
-    assert read_curves(path) == {
-        "train/loss": [(0, 3.0)],
-        "val/loss": [(0, 2.0), (1, 1.0)],
-        "val/miou": [(0, 0.1)],
-    }
-
-
-def test_curves_become_two_pictures_in_their_colours() -> None:
-    curves = {name: [(0, 0.9), (1, 0.5)] for name in ("train/loss", "val/loss", "val/miou", "val/oa")}
-    pictures = curve_images(curves)
-    assert list(pictures) == ["loss", "validation scores"]
-    assert (0, 114, 178) in colors_of(pictures["loss"])
-    assert list(curve_images({"val/loss": [(0, 1.0)]})) == ["loss"]
-
-
-def test_files_without_curves_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
-        read_curves(tmp_path / "none.csv")
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="no column 'epoch'"):
-        read_curves(tmp_path / "other.csv")
-    with pytest.raises(DataError, match="no learning curve"):
-        curve_images({"lr": [(0, 0.1)]})
+def test_a_scale_without_extent_does_not_divide_by_zero() -> None:
+    assert value_image(np.array([[3.0]]), 3, 3).shape == (1, 1, 3)

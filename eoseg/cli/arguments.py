@@ -1,0 +1,92 @@
+"""What the commands that run a checkpoint over scenes share: values of arguments, early checks, the bar."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eoseg.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    from eoseg.predict import Progress
+
+_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1; for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found '{text}'")
+    return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between them; for argparse."""
+    found = tuple(name.strip() for name in text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"expected names with commas between them, found '{text}'")
+    return found
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a scene is read where it does not say so itself."""
+    scene = parser.add_argument_group("how to read the scenes")
+    scene.add_argument(
+        "--bands",
+        type=names,
+        metavar="B02,B03,...",
+        help="names of all bands of the scene, in file order, where it does not name them itself",
+    )
+    scene.add_argument(
+        "--nodata", type=float, metavar="VALUE", help="nodata value (default: the scene's own)"
+    )
+    scene.add_argument(
+        "--allow-range-mismatch",
+        action="store_true",
+        help="take a scene even where its values are on another scale than the training values",
+    )
+
+
+def require_input(checkpoint: Path, scenes: list[str]) -> None:
+    """What can be known to be wrong before torch is imported.
+
+    Raises:
+        CheckpointError: There is no checkpoint.
+        DataError: There is no such scene.
+    """
+    if not checkpoint.is_file():
+        raise CheckpointError(
+            f"There is no checkpoint '{checkpoint}'. Give a .ckpt file that 'eoseg fit' wrote."
+        )
+    for scene in scenes:
+        if not scene.startswith(_REMOTE) and not Path(scene).exists():
+            raise DataError(f"There is no file '{scene}'. Check the path.")
+
+
+@contextmanager
+def progress_bar(name: str, *, shown: bool) -> Iterator["Callable[[Progress], None]"]:
+    """A bar with speed and time left on standard error; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        # Known to rich only by its share: pixels come with the first tile.
+        task = bar.add_task(name, total=None, speed="")
+
+        def report(progress: "Progress") -> None:
+            done = bar.tasks[0]
+            seconds = done.elapsed or 0.0
+            speed = f"{progress.pixels / 1e6 / seconds:.2f} MP/s" if seconds else ""
+            bar.update(task, completed=progress.pixels, total=progress.total, speed=speed)
+
+        yield report

@@ -1,0 +1,144 @@
+"""What a command line and its configuration files ask for, checked before anything heavy is imported."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eoseg.cli.options import check_class, check_keys, options_of, subclasses_of, trainer_options
+from eoseg.errors import ConfigError, unknown_name
+
+TOP_LEVEL = {
+    "seed_everything": "One seed for weights, split, sampling and augmentation (default 0).",
+    "ckpt_path": "fit: resume from this checkpoint; validate and test: the checkpoint to evaluate.",
+    "run": "Where the run goes and how it is logged.",
+    "data": "Scenes, labels, split and chips.",
+    "model": "The task: network, loss, optimiser.",
+    "trainer": "Lightning's Trainer.",
+    "weights_only": "Always true: no code from a checkpoint is ever run.",
+    "verbose": "validate and test: print Lightning's own table too.",
+}
+
+
+def train(command: str, argv: Sequence[str]) -> Path:
+    """Check the configuration, then train or evaluate; returns the run folder.
+
+    Raises:
+        ConfigError: There is no configuration, or it holds an unknown key.
+    """
+    arguments = expand(command, argv)
+    paths = _config_files(arguments)
+    if not paths and "--print_config" not in arguments:
+        raise ConfigError(f"'eoseg {command}' needs a configuration: add --config FILE.yaml.")
+    classes = {"data": "SceneData", "model": "SegmentationTask"}
+    for path in paths:
+        config = load_config(path)
+        check_config(config, where=path)
+        classes |= {key: config[key]["class_path"] for key in classes if "class_path" in config.get(key, {})}
+    _check_overrides(arguments, classes)
+    from eoseg.cli.trainer import run  # imports Lightning
+
+    return run(command, arguments)
+
+
+def expand(command: str, argv: Sequence[str]) -> list[str]:
+    """Write out the short forms: a run folder, and `--no-wandb`.
+
+    Raises:
+        ConfigError: A run folder is not one.
+    """
+    arguments = ["--run.wandb=false" if item == "--no-wandb" else item for item in argv]
+    if command == "fit" or arguments[0].startswith("-"):
+        return arguments
+    folder = Path(arguments[0])
+    needed = {name: folder / name for name in ("config.yaml", "model.ckpt", "split.json")}
+    missing = [name for name, path in needed.items() if not path.is_file()]
+    if missing:
+        raise ConfigError(
+            f"'{folder}' is not the folder of a finished run: it has no {', '.join(missing)}. Name a folder "
+            "that 'eoseg fit' made, or use --config and --ckpt_path."
+        )
+    short = [f"--config={needed['config.yaml']}", f"--ckpt_path={needed['model.ckpt']}"]
+    if load_config(str(needed["config.yaml"])).get("data", {}).get("class_path", "").endswith("SceneData"):
+        # Other data follow from the configuration; that their split is the same is checked by its hash.
+        short.append(f"--data.init_args.split.path={needed['split.json']}")
+    return [*short, *arguments[1:]]
+
+
+def check_config(config: Mapping[str, Any], *, where: str) -> None:
+    """Refuse unknown keys of a configuration, before anything heavy is imported.
+
+    Raises:
+        ConfigError: A key is unknown; the line names the nearest known one.
+    """
+    for key, value in config.items():
+        if key not in TOP_LEVEL:
+            raise ConfigError(f"In '{where}': " + unknown_name("option", str(key), TOP_LEVEL))
+        if not isinstance(value, Mapping):
+            continue
+        if key == "trainer":
+            check_keys(trainer_options(), value, where="trainer")
+        elif key == "run":
+            check_class("RunConfig", value, where="run")
+        else:
+            unknown = set(value) - {"class_path", "init_args"}
+            if unknown:
+                raise ConfigError(
+                    f"In '{key}': " + unknown_name("option", sorted(unknown)[0], ["class_path", "init_args"])
+                )
+            name = str(value.get("class_path", ""))
+            if name and "." not in name and options_of(name) is None:
+                raise ConfigError(f"In '{key}': " + unknown_name("class", name, choices(key)))
+            check_class(name, value.get("init_args") or {}, where=f"{key}.init_args")
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """Names of the classes that `data` or `model` can name."""
+    return subclasses_of("EOData" if key == "data" else "Task")
+
+
+def _config_files(arguments: Sequence[str]) -> list[str]:
+    """Values of --config and -c, in both spellings."""
+    found = []
+    for here, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if here in ("--config", "-c"):
+            found.append(following)
+        elif here.startswith("--config="):
+            found.append(here.removeprefix("--config="))
+    return found
+
+
+def load_config(path: str) -> Mapping[str, Any]:
+    """Read a YAML configuration.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML, or holds no keys.
+    """
+    import yaml
+
+    if not Path(path).is_file():
+        raise ConfigError(f"There is no configuration file '{path}'. Check the path.")
+    try:
+        config = yaml.safe_load(Path(path).read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"'{path}' is not valid YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"'{path}' must hold keys such as data, model and trainer; found {config!r:.60}.")
+    return config
+
+
+def _check_overrides(arguments: Sequence[str], classes: Mapping[str, str]) -> None:
+    """Refuse unknown keys among `--dotted.key` arguments."""
+    own = {"config", "no-wandb", "print_config", *TOP_LEVEL}
+    for argument in arguments:
+        if not argument.startswith("--"):
+            continue
+        dotted = argument[2:].partition("=")[0].removesuffix("+")
+        head, _, rest = dotted.partition(".")
+        if head not in own:
+            raise ConfigError(unknown_name("option", f"--{head}", [f"--{name}" for name in own]))
+        if head == "trainer" and rest:
+            check_keys(trainer_options(), {rest: None}, where="trainer")
+        elif head == "run" and rest:
+            check_class("RunConfig", {rest: None}, where="run")
+        elif head in classes and rest.startswith("init_args."):
+            check_class(classes[head], {rest.removeprefix("init_args."): None}, where=f"{head}.init_args")

@@ -1,0 +1,182 @@
+"""`eoseg course`: a ladder of methods on the same data, the same split and the same figures, as one table."""
+
+import argparse
+import copy
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eoseg.cli.configuration import load_config, train
+from eoseg.cli.folds import fold_split
+from eoseg.cli.ladder import Ladder, Measured, Row, read_measured, trivial_row
+from eoseg.errors import ConfigError
+from eoseg.files import write_atomically
+
+_METHOD_PARTS = ("trainer", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often each method is trained."""
+
+    seeds: int
+    folds: int | None
+    methods: tuple[str, ...]
+    """Names of the methods to train; all where there are none."""
+
+
+def main(command: str, argv: list[str]) -> None:
+    """Train each ladder and write its table, its picture and its figures."""
+    own, rest = _parser(command).parse_known_args(argv)
+    plan = Plan(own.seeds, own.folds, tuple(own.method or ()))
+    for path in own.ladders:
+        started = time.perf_counter()
+        ladder = climb(path, plan, root=own.root, out=own.out, fit_options=rest)
+        print(f"\n{ladder.to_markdown()}")
+        print(f"{path}: {time.perf_counter() - started:.0f} s. Table and picture: {own.out / path.stem}.*")
+
+
+def climb(path: Path, plan: Plan, *, root: str | None, out: Path, fit_options: Sequence[str] = ()) -> Ladder:
+    """Train and test every method of a ladder; after each the table is written anew.
+
+    Args:
+        path: A configuration as for `eoseg fit`, with `methods`: a name and options of the model for each.
+        plan: How often each is trained.
+        root: Folder of the data instead of the configuration's.
+        out: Folder for NAME.md, NAME.csv, NAME.json and NAME.png, and for the runs.
+        fit_options: Further options of `eoseg fit`.
+
+    Raises:
+        ConfigError: The ladder has no methods, or a method is none of them.
+    """
+    config = dict(load_config(str(path)))
+    methods = _methods(config.pop("methods", None), path, plan.methods)
+    if root is not None:
+        _set_root(config, root)
+    repeats = range(plan.folds) if plan.folds is not None else range(plan.seeds)
+    rows: list[Row] = []
+    ladder = Ladder(path.stem, "folds" if plan.folds is not None else "seeds", [])
+    with tempfile.TemporaryDirectory(prefix="eoseg-course-") as scratch:
+        for name, options in methods.items():
+            merged = _merged(config, options)
+            measured: list[Measured] = []
+            for repeat in repeats:
+                print(f"\n{path.stem}: {name}, {ladder.over[:-1]} {repeat + 1} of {len(repeats)}", flush=True)
+                measured.append(_one(merged, path.stem, name, repeat, plan, Path(scratch), out, fit_options))
+            rows.append(Row(name, measured))
+            ladder = Ladder(path.stem, ladder.over, [*trivial_row(rows[0]), *rows])
+            _write(ladder, out)
+    return ladder
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"eoseg {command}",
+        allow_abbrev=False,
+        description="Train a ladder of methods on the same data and the same split, test them with the same "
+        "figures, and write one table (Markdown, CSV, JSON) and one picture. Further options, such as "
+        "--trainer.max_epochs=5 or --no-wandb, go to 'eoseg fit' for every method.",
+    )
+    parser.add_argument(
+        "ladders", type=Path, nargs="+", metavar="LADDER.yaml", help="what to compare: see configs/course/"
+    )
+    parser.add_argument("--root", metavar="FOLDER", help="folder of the data, instead of the ladder's own")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/course"), metavar="FOLDER", help="default: runs/course"
+    )
+    parser.add_argument(
+        "--method", action="append", metavar="NAME", help="only this method; may be given several times"
+    )
+    often = parser.add_mutually_exclusive_group()
+    often.add_argument(
+        "--seeds", type=_positive, default=1, metavar="N", help="train with seeds 0 to N - 1 (default: 1)"
+    )
+    often.add_argument("--folds", type=_positive, metavar="K", help="train and test on K folds instead")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found '{text}'")
+    return int(text)
+
+
+def _methods(found: object, path: Path, chosen: Sequence[str]) -> dict[str, dict[str, Any]]:
+    if not isinstance(found, Mapping) or not found:
+        raise ConfigError(
+            f"'{path}' names no methods. Add 'methods:' with a name and options of the model for each, such "
+            "as 'U-Net: {arch: unet}'."
+        )
+    for name, options in found.items():
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"The method '{name}' of '{path}' needs options, such as {{arch: unet}}.")
+    unknown = [name for name in chosen if name not in found]
+    if unknown:
+        raise ConfigError(f"'{path}' has no method '{unknown[0]}'. Known: {', '.join(map(str, found))}.")
+    return {str(name): dict(options) for name, options in found.items() if not chosen or name in chosen}
+
+
+def _set_root(config: dict[str, Any], root: str) -> None:
+    arguments = config.setdefault("data", {}).setdefault("init_args", {})
+    for key in ("scenes", "chips", "table"):
+        if isinstance(arguments.get(key), dict):
+            arguments[key]["root"] = root
+
+
+def _merged(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of one method: its options are the model's, but for `trainer` and `data`."""
+    merged = copy.deepcopy(dict(config))
+    model = merged.setdefault("model", {}).setdefault("init_args", {})
+    model |= {key: value for key, value in options.items() if key not in _METHOD_PARTS}
+    if "trainer" in options:
+        merged["trainer"] = {**(merged.get("trainer") or {}), **options["trainer"]}
+    if "data" in options:
+        arguments = merged.setdefault("data", {}).setdefault("init_args", {})
+        arguments |= options["data"]
+    return merged
+
+
+def _one(
+    config: Mapping[str, Any],
+    ladder: str,
+    method: str,
+    repeat: int,
+    plan: Plan,
+    scratch: Path,
+    out: Path,
+    fit_options: Sequence[str],
+) -> Measured:
+    changed = dict(config)
+    if plan.folds is not None:
+        changed = fold_split(config, folds=plan.folds, fold=repeat)
+    path = scratch / f"{ladder}.yaml"
+    path.write_text(yaml.safe_dump(changed, sort_keys=False))
+    plain = "".join(letter if letter.isalnum() else "_" for letter in method.lower()).strip("_")
+    shared = [
+        f"--run.folder={out / 'runs'}",
+        f"--run.name={ladder}-{plain}-{repeat}",
+        f"--run.group=course-{ladder}",
+        *(option for option in fit_options if option.startswith(("--run.", "--no-wandb"))),
+    ]
+    seed = [] if plan.folds is not None else [f"--seed_everything={repeat}"]
+    fitted = train("fit", [f"--config={path}", *seed, *fit_options, *shared])
+    tested = train("test", [str(fitted), "--verbose=false", *shared])
+    return read_measured(fitted, tested)
+
+
+def _write(ladder: Ladder, out: Path) -> None:
+    from eoseg.figures.ladder import ladder_chart
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / f"{ladder.name}.md", ladder.to_markdown())
+    write_atomically(out / f"{ladder.name}.csv", ladder.to_csv())
+    write_atomically(out / f"{ladder.name}.json", json.dumps(ladder.to_dict(), indent=2) + "\n")
+    (out / f"{ladder.name}.png").write_bytes(
+        ladder_chart(ladder.name, ladder.chart_rows(), ladder.chart_figures)
+    )

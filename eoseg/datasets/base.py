@@ -1,0 +1,55 @@
+"""What tasks, the command line and the dashboard ask of every datamodule."""
+
+from abc import abstractmethod
+from pathlib import Path
+
+from lightning.pytorch import LightningDataModule
+
+from eoseg.batch import Batch
+from eoseg.recipe import Plain, Schema, Statistics
+
+
+class EOData(LightningDataModule):
+    """Labelled images, divided into training, validation and test, with raw values.
+
+    Everything follows from the configuration and the files, so that every process finds the same. Loaders
+    of validation and test give each labelled pixel or chip exactly once over all processes.
+    """
+
+    chip_size: int
+    """Height and width of a chip in pixels; 1 for tables of pixels."""
+    batch_size: int
+    run_folder: Path | None = None
+    """Where the split and the statistics are written; set before training starts."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> Schema:
+        """Bands and classes, from headers and configuration alone."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> Statistics:
+        """Values and counts over the training pixels, and only those."""
+
+    @property
+    @abstractmethod
+    def split_record(self) -> dict[str, Plain]:
+        """How the split was made, at least `method` and `sha256`."""
+
+    @abstractmethod
+    def has(self, stage: str) -> bool:
+        """Whether a split holds anything.
+
+        Args:
+            stage: "train", "val" or "test".
+        """
+
+    @abstractmethod
+    def panel_chips(self, stage: str, count: int) -> Batch:
+        """Some fixed chips, evenly spread over a split, for pictures.
+
+        Args:
+            stage: "train", "val" or "test".
+            count: How many; fewer where the split has fewer.
+        """

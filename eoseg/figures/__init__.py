@@ -1,0 +1,65 @@
+"""Pictures of scenes, maps and figures: arrays in, RGB arrays out.
+
+Every function returns uint8 `(H, W, 3)`; `png_bytes` turns that into a PNG whose bytes depend on the
+pixels alone. Matplotlib is imported only by the functions that draw charts.
+"""
+
+from eoseg.figures.charts import (
+    CHART_DPI,
+    Curves,
+    class_bars,
+    confusion_image,
+    contact_sheet,
+    curve_images,
+    legend_image,
+    read_curves,
+    scale_image,
+)
+from eoseg.figures.pictures import (
+    DETECTIONS,
+    ERRORS,
+    NO_LABEL,
+    RIGHT,
+    WRONG,
+    Rgb,
+    class_image,
+    detection_mask,
+    difference_image,
+    enlarge,
+    error_image,
+    error_mask,
+    png_bytes,
+    rgb_bands,
+    rgb_image,
+    side_by_side,
+    value_image,
+)
+
+__all__ = [
+    "CHART_DPI",
+    "DETECTIONS",
+    "ERRORS",
+    "NO_LABEL",
+    "RIGHT",
+    "WRONG",
+    "Curves",
+    "Rgb",
+    "class_bars",
+    "class_image",
+    "confusion_image",
+    "contact_sheet",
+    "curve_images",
+    "detection_mask",
+    "difference_image",
+    "enlarge",
+    "error_image",
+    "error_mask",
+    "legend_image",
+    "png_bytes",
+    "read_curves",
+    "rgb_bands",
+    "rgb_image",
+    "scale_image",
+    "side_by_side",
+    "value_image",
+]

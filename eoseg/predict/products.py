@@ -1,0 +1,316 @@
+"""What a prediction writes: classes, labels or a quantity, with one small class for each.
+
+A product turns the network's output for the core of a tile into layers, one array for each file, and
+writes them. The engine knows none of this.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eoseg.errors import CheckpointError, ConfigError
+from eoseg.geo.cog import CogWriter
+from eoseg.geo.grid import Grid
+from eoseg.geo.mapfile import LabelWriter, MapWriter, ProbabilityWriter, probability_path, quantise
+from eoseg.geo.valuefile import ValueWriter
+from eoseg.geo.window import Window
+from eoseg.predict.options import ValueRange
+from eoseg.recipe import IGNORE, MapClass, Quantity, Recipe
+
+type Layers = tuple[NDArray[Any], ...]
+"""What is written to each file, the map first: `(height, width)` or `(bands, height, width)`."""
+
+_NOTABLE_SHARE = 0.1  # of the labels' standard deviation: two values that differ by less count as equal
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was written, counted."""
+
+    valid_pixels: int
+    class_pixels: tuple[int, ...] = ()
+    """Pixels per class, or per label where it holds; none of a quantity."""
+    values: ValueRange | None = None
+
+
+class Product(ABC):
+    """The files of a prediction: `open` them, `decode` and `write` each tile, `finish`."""
+
+    outputs: int
+    """K, the numbers that the network gives per pixel or chip."""
+    tolerance = 0.0
+    """By how much two values must differ to count as different."""
+
+    def __init__(self, *, probabilities: bool) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            probabilities: Whether there is a second file with a probability per class.
+        """
+        self.has_probabilities = probabilities
+        self._files: list[CogWriter] = []
+
+    def paths(self, out: Path) -> list[Path]:
+        """The files that there will be, the map first."""
+        return [out, probability_path(out)] if self.has_probabilities else [out]
+
+    def open(self, stack: ExitStack, grid: Grid, out: Path, *, block: int, overwrite: bool) -> None:
+        """Begin the files.
+
+        Args:
+            stack: Removes what is not finished when it ends.
+            grid: The scene's grid.
+            out: Path of the map.
+            block: See `CogWriter`.
+            overwrite: Replace existing files, at the very end.
+
+        Raises:
+            OutputError: A file exists, or cannot be written.
+        """
+        begun = self._begin(grid, self.paths(out), block, overwrite)
+        self._files = [stack.enter_context(file) for file in begun]
+
+    def write(self, window: Window, layers: Layers) -> None:
+        """Write what `decode` or `empty` gave to each file.
+
+        Raises:
+            OutputError: The disk is full.
+        """
+        for file, layer in zip(self._files, layers, strict=True):
+            file.write(window, layer)
+
+    def finish(self, tags: Mapping[str, str]) -> None:
+        """Complete all files before the first gets its name."""
+        for file in self._files:
+            file.build(tags)
+        for file in reversed(self._files):  # the map last: where it is, all is
+            file.publish()
+
+    @abstractmethod
+    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
+        """Open one file after the other."""
+
+    @abstractmethod
+    def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
+        """Turn the network's output for a core into layers.
+
+        Args:
+            logits: `(K, height, width)`.
+            valid: `(height, width)`; there is no value elsewhere.
+
+        Raises:
+            CheckpointError: The output holds values that are no numbers.
+        """
+
+    @abstractmethod
+    def empty(self, height: int, width: int) -> Layers:
+        """The layers of a core without any value."""
+
+    @abstractmethod
+    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
+        """Compare two maps of one place.
+
+        Returns:
+            Pixels that have a value in the first, and those of them that have another in the second.
+        """
+
+    @abstractmethod
+    def summary(self) -> Summary:
+        """What was written so far."""
+
+
+class ClassProduct(Product):
+    """One class per pixel: the likeliest, or the second from a given probability on."""
+
+    def __init__(
+        self, classes: tuple[MapClass, ...], *, threshold: float | None = None, probabilities: bool = False
+    ) -> None:
+        """Prepare.
+
+        Args:
+            classes: The K classes.
+            threshold: Probability of the second of two classes from which it is mapped; None for the
+                likeliest class.
+            probabilities: Whether to write a probability per class too.
+        """
+        super().__init__(probabilities=probabilities)
+        self.outputs = len(classes)
+        self._classes = classes
+        self._threshold = threshold
+        self._map: MapWriter | None = None
+
+    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
+        self._map = MapWriter(paths[0], grid, self._classes, block=block, overwrite=overwrite)
+        yield self._map
+        if self.has_probabilities:
+            yield ProbabilityWriter(paths[1], grid, self._classes, block=block, overwrite=overwrite)
+
+    def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
+        """Class indices `(h, w)`, and probabilities `(K, h, w)` where asked for."""
+        best = logits.max(dim=0)  # several times faster than argmax on this memory layout
+        _require_finite(best.values)
+        chosen, chances = best.indices, None
+        if self.has_probabilities or self._threshold is not None:
+            chances = logits.float().softmax(dim=0)
+            if self._threshold is not None:
+                chosen = chances[1] >= self._threshold
+        classes = np.where(valid, chosen.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE))
+        if chances is None or not self.has_probabilities:
+            return (classes,)
+        return classes, quantise(chances.cpu().numpy(), valid)
+
+    def empty(self, height: int, width: int) -> Layers:
+        """`IGNORE` everywhere."""
+        nothing = np.full((height, width), IGNORE, np.uint8)
+        bands = np.broadcast_to(nothing, (self.outputs, height, width))
+        return (nothing, bands) if self.has_probabilities else (nothing,)
+
+    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
+        """Pixels with a class, and those with another one."""
+        known = first != IGNORE
+        return int(known.sum()), int((first != second)[known].sum())
+
+    def summary(self) -> Summary:
+        """Pixels per class."""
+        counts = () if self._map is None else self._map.class_pixels
+        return Summary(sum(counts), counts)
+
+
+class LabelProduct(Product):
+    """Several labels per pixel, each on its own: it holds where its probability is above one half."""
+
+    def __init__(self, classes: tuple[MapClass, ...], *, probabilities: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            classes: The K labels.
+            probabilities: Whether to write a probability per label too; they do not sum to one.
+        """
+        super().__init__(probabilities=probabilities)
+        self.outputs = len(classes)
+        self._classes = classes
+        self._map: LabelWriter | None = None
+
+    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
+        self._map = LabelWriter(paths[0], grid, self._classes, block=block, overwrite=overwrite)
+        yield self._map
+        if self.has_probabilities:
+            yield ProbabilityWriter(paths[1], grid, self._classes, block=block, overwrite=overwrite)
+
+    def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
+        """0 or 1 for each label `(K, h, w)`, and probabilities of that shape where asked for."""
+        _require_finite(logits)
+        labels = (logits > 0).to(torch.uint8).cpu().numpy()
+        labels = np.where(valid, labels, np.uint8(IGNORE))  # (K, h, w)
+        if not self.has_probabilities:
+            return (labels,)
+        return labels, quantise(logits.float().sigmoid().cpu().numpy(), valid)
+
+    def empty(self, height: int, width: int) -> Layers:
+        """`IGNORE` everywhere."""
+        nothing = np.full((self.outputs, height, width), IGNORE, np.uint8)
+        return (nothing, nothing) if self.has_probabilities else (nothing,)
+
+    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
+        """Pixels with labels, and those of which any label differs."""
+        known = first[0] != IGNORE
+        return int(known.sum()), int((first != second).any(axis=0)[known].sum())
+
+    def summary(self) -> Summary:
+        """Pixels at which each label holds."""
+        if self._map is None:
+            return Summary(0, (0,) * self.outputs)
+        return Summary(self._map.known_pixels, self._map.class_pixels)
+
+
+class ValueProduct(Product):
+    """One float32 number per pixel, NaN where there is none."""
+
+    outputs = 1
+
+    def __init__(self, quantity: Quantity, *, tolerance: float) -> None:
+        """Prepare.
+
+        Args:
+            quantity: What the numbers are.
+            tolerance: By how much two numbers must differ to count as different.
+        """
+        super().__init__(probabilities=False)
+        self._quantity = quantity
+        self.tolerance = tolerance
+        self._pixels, self._sum = 0, 0.0
+        self._least, self._most = np.inf, -np.inf
+
+    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
+        yield ValueWriter(paths[0], grid, self._quantity, block=block, overwrite=overwrite)
+
+    def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
+        """The numbers `(h, w)`."""
+        _require_finite(logits)
+        return (np.where(valid, logits[0].float().cpu().numpy(), np.float32(np.nan)),)
+
+    def write(self, window: Window, layers: Layers) -> None:
+        """Write, and take note of the range."""
+        super().write(window, layers)
+        known = layers[0][~np.isnan(layers[0])]
+        if known.size:
+            self._pixels += known.size
+            self._sum += float(known.sum(dtype=np.float64))
+            self._least = min(self._least, float(known.min()))
+            self._most = max(self._most, float(known.max()))
+
+    def empty(self, height: int, width: int) -> Layers:
+        """NaN everywhere."""
+        return (np.full((height, width), np.nan, np.float32),)
+
+    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
+        """Pixels with a number, and those that differ by more than the tolerance."""
+        known = ~np.isnan(first)
+        return int(known.sum()), int((np.abs(first - second) > self.tolerance)[known].sum())
+
+    def summary(self) -> Summary:
+        """The range of the numbers."""
+        if not self._pixels:
+            return Summary(0)
+        mean = self._sum / self._pixels
+        return Summary(self._pixels, values=ValueRange(self._quantity, self._least, mean, self._most))
+
+
+def make_product(recipe: Recipe, *, probabilities: bool) -> Product:
+    """Choose what a checkpoint's predictions are.
+
+    Args:
+        recipe: The checkpoint's recipe.
+        probabilities: Whether to write probabilities too.
+
+    Raises:
+        ConfigError: A quantity has no probabilities.
+    """
+    schema = recipe.schema
+    if schema.quantity is not None:
+        if probabilities:
+            raise ConfigError(
+                f"The checkpoint estimates '{schema.quantity.name}', one number per pixel, which has no "
+                "probabilities. Leave --probabilities out."
+            )
+        target = recipe.statistics.target
+        return ValueProduct(schema.quantity, tolerance=_NOTABLE_SHARE * target.std if target else 0.0)
+    if schema.multilabel:
+        return LabelProduct(schema.classes, probabilities=probabilities)
+    return ClassProduct(schema.classes, threshold=recipe.threshold, probabilities=probabilities)
+
+
+def _require_finite(values: Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise CheckpointError(
+            "The network gives values that are no finite numbers. Its training diverged: train again with a "
+            "smaller learning rate, or use an earlier checkpoint."
+        )

@@ -1,0 +1,228 @@
+"""What the tasks share whose result is a class: losses, class weights, one confusion matrix."""
+
+from typing import ClassVar, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eoseg.batch import IGNORE, Batch
+from eoseg.errors import ConfigError, DataError
+from eoseg.losses import Loss, LossTerm, build_loss
+from eoseg.metrics import Scores, score
+from eoseg.models import build_network, network_config
+from eoseg.recipe import Schema, Statistics
+from eoseg.tasks.counts import ClassCounts, ProbabilityCounts, Sums
+from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
+from eoseg.tasks.task import Task, require_labels, require_time, usable
+
+
+class ClassTask(Task):
+    """Train a network to give each pixel or chip a class."""
+
+    default_arch: ClassVar[str]
+    """The architecture where a configuration names none."""
+
+    monitor = "val/miou"
+
+    def __init__(
+        self,
+        schema: Schema,
+        chip_size: int,
+        *,
+        arch: str | None = None,
+        encoder: str | None = None,
+        weights: str | None = None,
+        network_args: dict[str, int | float | str | bool] | None = None,
+        loss: str | list[LossTerm] = "cross_entropy",
+        class_weights: list[float] | Literal["balanced"] | None = None,
+        threshold: float | Literal["auto", "validation", "likeliest"] = "auto",
+        optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008 (frozen)
+        scheduler: SchedulerConfig = SchedulerConfig(),  # noqa: B008 (frozen)
+    ) -> None:
+        """Build the task.
+
+        Args:
+            schema: Bands and classes; comes from the data.
+            chip_size: Height and width of a chip in pixels; comes from the data.
+            arch: Name of a model for this task; 'eoseg models' lists them.
+            encoder: Of architectures over an encoder: any of segmentation_models_pytorch or timm, such as
+                resnet34 or mit_b0.
+            weights: What to start from: nothing by default, "imagenet", the name of torchgeo weights such as
+                ResNet18_Weights.SENTINEL2_ALL_MOCO, or a checkpoint of PretrainTask.
+            network_args: Further options of the architecture.
+            loss: cross_entropy, focal, dice, jaccard, lovasz, tversky or perceptron; or a list of terms with
+                name, weight and args, which are summed.
+            class_weights: One weight per class, or "balanced" (from the training pixels).
+            threshold: Of two classes, the probability from which the second is mapped: a number,
+                "validation" (the one with the highest F1 there) or "likeliest" (0.5). "auto" is "validation"
+                for change and "likeliest" otherwise.
+            optimizer: Any optimiser of torch.optim: name, lr and args.
+            scheduler: cosine, onecycle, plateau, constant or any class of torch.optim.lr_scheduler:
+                name, warmup and args.
+
+        Raises:
+            ConfigError: An option is unknown, or the parts do not fit together.
+        """
+        require_labels(type(self).__name__, schema)
+        if not schema.classes:
+            raise ConfigError(
+                f"{type(self).__name__} learns classes, but the data hold a quantity. Use RegressionTask."
+            )
+        require_time(type(self).__name__, self.kind, schema)
+        chosen = arch or self.default_arch
+        network = build_network(
+            chosen,
+            kind=self.kind,
+            bands=schema.bands,
+            num_classes=len(schema.classes),
+            encoder=encoder,
+            weights=weights,
+            args=network_args,
+            chip_size=chip_size,
+            steps=schema.steps,
+        )
+        self._threshold_rule, self._threshold = _threshold_rule(
+            threshold, schema, self.kind == "change", getattr(network.body, "has_own_threshold", False)
+        )
+        super().__init__(
+            schema,
+            chip_size,
+            network=network,
+            network_config=network_config(network, chosen, encoder=encoder, args=network_args),
+            optimizer=optimizer,
+            scheduler=scheduler,
+        )
+        self._loss_terms = loss
+        self._class_weights = class_weights
+        if self.fitted_body is not None and loss != "cross_entropy":
+            raise ConfigError(f"'{chosen}' is fitted in one go, so loss has no effect. Leave it out.")
+        # Built here already, so that an impossible combination fails before any data is read.
+        self.loss = self._build_loss(
+            [1.0] * len(schema.classes) if class_weights == "balanced" else class_weights
+        )
+
+    def make_counts(self) -> Sums:
+        """A confusion matrix, or the histogram that a threshold is chosen from."""
+        if self._threshold_rule == "validation":
+            return ProbabilityCounts()
+        return ClassCounts(len(self.schema.classes))
+
+    def use_statistics(self, statistics: Statistics) -> None:
+        """Set the normalisation and, where asked for, the balanced class weights."""
+        super().use_statistics(statistics)
+        if self._class_weights == "balanced":
+            self.loss = self._build_loss(list(statistics.balanced_weights)).to(self.device)
+
+    def class_weights(self) -> list[float] | None:
+        """One weight per class, where the task has them."""
+        if self._class_weights == "balanced":
+            return None if self.statistics is None else list(self.statistics.balanced_weights)
+        return self._class_weights
+
+    def compute_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss over labelled valid pixels, or over chips."""
+        loss: Tensor = self.loss(logits, self.target(batch))
+        return loss
+
+    def count(self, logits: Tensor, batch: Batch, stage: str) -> None:
+        """Add a batch to the counts of a stage."""
+        target = self.target(batch)
+        if self._threshold_rule == "validation":
+            self.counts(stage).update(logits.softmax(dim=1)[:, 1], target)
+        else:
+            self.counts(stage).update(self.predict_classes(logits), target)
+
+    def predict_classes(self, logits: Tensor) -> Tensor:
+        """Classes, `(B, K, ...)` to `(B, ...)`: the one with the highest logit, or by the threshold."""
+        if self._threshold is not None:
+            return (logits.softmax(dim=1)[:, 1] >= self._threshold).long()
+        return logits.max(dim=1).indices  # twice as fast as argmax on channels-last tensors
+
+    def target(self, batch: Batch) -> Tensor:
+        """The mask, `IGNORE` wherever the image has no value."""
+        return batch["mask"].masked_fill(~usable(batch, self.kind), IGNORE)
+
+    def matrix(self, stage: str) -> NDArray[np.int64]:
+        """The confusion matrix of the last epoch, summed over processes once the epoch has ended.
+
+        Args:
+            stage: "val" or "test".
+
+        Returns:
+            Int64 `(K, K)`, rows reference, columns map.
+        """
+        counts = self.counts(stage)
+        if isinstance(counts, ProbabilityCounts):
+            return counts.matrix_at(0.5 if self._threshold is None else self._threshold)
+        return cast(NDArray[np.int64], cast(ClassCounts, counts).matrix.cpu().numpy())
+
+    def scores(self, stage: str) -> Scores:
+        """The figures of the last epoch, from `matrix`."""
+        return score(self.matrix(stage), self.schema.class_names)
+
+    def figures(self, stage: str) -> dict[str, float | None]:
+        """The figures of the last epoch; on validation the threshold is chosen first.
+
+        Raises:
+            DataError: The split holds no label.
+        """
+        counts = self.counts(stage)
+        chosen: dict[str, float | None] = {}
+        if isinstance(counts, ProbabilityCounts):
+            if stage == "val" and self.trainer.state.fn == "fit":
+                self._threshold = counts.best_threshold()
+            chosen["threshold"] = self._threshold
+        scores = self.scores(stage)
+        if scores.mean_iou is None:
+            raise DataError(f"The {stage} split holds no label. Change the split or the labels.")
+        return {
+            "miou": scores.mean_iou,
+            "oa": scores.overall_accuracy,
+            "balanced_accuracy": scores.balanced_accuracy,
+            "kappa": scores.kappa,
+            "mean_f1": scores.mean_f1,
+            **{f"iou/{entry.name}": entry.iou for entry in scores.classes},
+            **{f"f1/{entry.name}": entry.f1 for entry in scores.classes},
+            **chosen,
+        }
+
+    def threshold_in_force(self) -> float | None:
+        """Probability from which the second class is mapped; None for the likeliest class."""
+        return self._threshold
+
+    def take_threshold(self, threshold: float | None) -> None:
+        """Go on with the threshold of a checkpoint, where it is not fixed by the configuration."""
+        if self._threshold_rule == "validation":
+            self._threshold = threshold
+
+    def _build_loss(self, class_weights: list[float] | None) -> Loss:
+        if class_weights is not None and len(class_weights) != len(self.schema.classes):
+            raise ConfigError(
+                f"class_weights has {len(class_weights)} values for {len(self.schema.classes)} classes; "
+                "give one for each."
+            )
+        return build_loss(self._loss_terms, num_classes=len(self.schema.classes), class_weights=class_weights)
+
+
+def _threshold_rule(
+    threshold: float | str, schema: Schema, change: bool, has_own: bool
+) -> tuple[Literal["fixed", "validation", "likeliest"], float | None]:
+    """How the threshold comes about, and its value where it is known from the start."""
+    binary = len(schema.classes) == 2 and not schema.multilabel
+    if threshold == "auto":
+        return ("validation", None) if change and binary and not has_own else ("likeliest", None)
+    if threshold == "likeliest":
+        return "likeliest", None
+    if not binary:
+        raise ConfigError(
+            f"A threshold tells two classes apart; found threshold {threshold} and {len(schema.classes)} "
+            "classes. Leave it out."
+        )
+    if threshold == "validation":
+        return "validation", None
+    if isinstance(threshold, str) or not 0 < threshold < 1:
+        raise ConfigError(
+            f"threshold is a probability between 0 and 1, auto, validation or likeliest; found {threshold}."
+        )
+    return "fixed", float(threshold)

@@ -1,0 +1,142 @@
+"""What is said of a configuration before anything heavy is imported."""
+
+from pathlib import Path
+
+import pytest
+
+from eoseg.cli.configuration import check_config, choices, expand, load_config, train
+from eoseg.errors import ConfigError
+
+CONFIG = """
+data:
+  class_path: SceneData
+  init_args:
+    scenes: {images: "a/*.tif", labels: "b/*.tif", classes: [water, forest]}
+    chip_size: 64
+model:
+  class_path: SegmentationTask
+  init_args: {encoder: resnet18}
+trainer: {max_epochs: 1}
+"""
+
+
+def write(tmp_path: Path, old: str = "", new: str = "") -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG.replace(old, new) if old else CONFIG)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("chip_size", "chip_sise", r"'data.init_args'.*no option 'chip_sise'. Did you mean 'chip_size'"),
+        ("images", "imags", r"'data.init_args.scenes': There is no option 'imags'. Did you mean 'images'"),
+        ("encoder", "encodr", "Did you mean 'encoder'"),
+        ("max_epochs", "max_epoch", r"'trainer': There is no option 'max_epoch'. Did you mean 'max_epochs'"),
+        ("model:", "modl:", "There is no option 'modl'. Did you mean 'model'"),
+        ("SegmentationTask", "SegmentatonTask", "Did you mean 'SegmentationTask'"),
+        ("init_args: {enc", "init_arg: {enc", "Did you mean 'init_args'"),
+    ],
+)
+def test_a_mistyped_key_in_the_yaml_is_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        train("fit", ["--config", write(tmp_path, old, new)])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("--trainer.max_epoch=3", "Did you mean 'max_epochs'"),
+        ("--model.init_args.ach=unet", "Did you mean 'arch'"),
+        ("--model.init_args.optimizer.lrr=1", "Did you mean 'lr'"),
+        ("--data.init_args.scenes.imags=x", "Did you mean 'images'"),
+        ("--run.wandbb=false", "Did you mean 'wandb'"),
+        ("--modell=x", "Did you mean '--model'"),
+    ],
+)
+def test_a_mistyped_override_is_one_line(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train("fit", ["--config", write(tmp_path), override])
+
+
+def test_a_missing_configuration_is_named() -> None:
+    with pytest.raises(ConfigError, match="no configuration file 'nowhere.yaml'"):
+        train("fit", ["--config", "nowhere.yaml"])
+
+
+def test_no_configuration_at_all_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="needs a configuration"):
+        train("fit", ["--trainer.max_epochs=1"])
+
+
+def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("data: [1, 2")
+    with pytest.raises(ConfigError, match=r"broken.yaml' is not valid YAML"):
+        train("fit", ["--config", str(path)])
+
+
+def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.yaml"
+    path.write_text("- 1")
+    with pytest.raises(ConfigError, match="must hold keys such as data"):
+        train("fit", ["--config", str(path)])
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"it has no config.yaml, model.ckpt, split.json"):
+        train("test", [str(tmp_path)])
+
+
+def test_a_run_folder_stands_for_its_files(tmp_path: Path) -> None:
+    for name in ("model.ckpt", "split.json"):
+        (tmp_path / name).touch()
+    split = [f"--data.init_args.split.path={tmp_path}/split.json"]
+    for data, short in (("eoseg.datasets.datamodule.SceneData", split), ("TableData", [])):
+        (tmp_path / "config.yaml").write_text(f"data: {{class_path: {data}}}")
+        found = expand("test", [str(tmp_path), "--no-wandb"])
+        assert found == [
+            f"--config={tmp_path}/config.yaml",
+            f"--ckpt_path={tmp_path}/model.ckpt",
+            *short,
+            "--run.wandb=false",
+        ]
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_a_run_folder_is_not_needed_where_the_files_are_named(command: str) -> None:
+    arguments = ["--config=a.yaml", "--ckpt_path=b.ckpt"]
+    assert expand(command, arguments) == arguments
+
+
+def test_fit_takes_its_arguments_as_they_are() -> None:
+    assert expand("fit", ["--config", "a.yaml", "--no-wandb"]) == ["--config", "a.yaml", "--run.wandb=false"]
+
+
+def test_a_configuration_of_a_class_of_ones_own_is_left_to_the_parser() -> None:
+    check_config({"model": {"class_path": "my.Task", "init_args": {"anything": 1}}}, where="x.yaml")
+    with pytest.raises(ConfigError, match="In 'model': .*no class 'MyTask'"):
+        check_config({"model": {"class_path": "MyTask"}}, where="x.yaml")
+
+
+def test_the_classes_that_can_be_named_are_those_that_exist() -> None:
+    assert set(choices("data")) == {"SceneData", "ChipFileData", "TableData", "TorchGeoData"}
+    assert set(choices("model")) == {
+        *("SegmentationTask", "ClassificationTask", "ChangeTask", "SeriesTask"),
+        *("RegressionTask", "PretrainTask"),
+    }
+
+
+@pytest.mark.parametrize("spelling", [["--config={}"], ["--config", "{}"], ["-c", "{}"]])
+def test_a_configuration_is_found_in_each_spelling(tmp_path: Path, spelling: list[str]) -> None:
+    path = write(tmp_path, "encoder", "encodr")
+    with pytest.raises(ConfigError, match="Did you mean 'encoder'"):
+        train("fit", [part.format(path) for part in spelling])
+
+
+def test_options_are_those_of_the_class_that_the_file_names(tmp_path: Path) -> None:
+    path = write(tmp_path, "class_path: SegmentationTask\n  init_args: {encoder", "class_path: ChangeTask\n  init_args: {encoder")
+    assert load_config(path)["model"]["class_path"] == "ChangeTask"
+    with pytest.raises(ConfigError, match="no option 'huber_delta'"):
+        train("fit", ["--config", path, "--model.init_args.huber_delta=1"])

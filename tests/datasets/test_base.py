@@ -1,0 +1,103 @@
+"""What every datamodule promises to tasks, command line and dashboard."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from chip_factory import chip_data, make_folders
+from scene_factory import make_data, make_pairs, make_series
+from table_factory import table_of, write_arrays
+
+from eoseg.batch import Batch
+from eoseg.datasets.base import EOData
+from eoseg.datasets.config import SplitConfig
+from eoseg.datasets.datamodule import SceneData
+from eoseg.datasets.grouping import ItemSplitConfig
+from eoseg.datasets.tables import TableData
+
+RANDOM = ItemSplitConfig(method="random", val=0.3, test=0.3)
+FILES = SplitConfig(method="files", val=["b*"], test=["c*"])
+SIZES = dict.fromkeys(("a", "b", "c"), (32, 32))
+
+
+def scenes(folder: Path) -> EOData:
+    return SceneData(make_data(folder, SIZES), chip_size=16, batch_size=2, split=FILES)
+
+
+def pairs(folder: Path) -> EOData:
+    return SceneData(make_pairs(folder, SIZES), chip_size=16, batch_size=2, split=FILES)
+
+
+def series(folder: Path) -> EOData:
+    return SceneData(make_series(folder, SIZES), chip_size=16, batch_size=2, split=FILES)
+
+
+def chips(folder: Path) -> EOData:
+    make_folders(folder, {"crop": 6, "lake": 6, "town": 6})
+    return chip_data(folder, split=RANDOM, batch_size=2)
+
+
+def table(folder: Path) -> EOData:
+    folder.mkdir(exist_ok=True)
+    write_arrays(folder)
+    return TableData(table_of(folder), batch_size=2, split=RANDOM)
+
+
+MAKERS = (scenes, pairs, series, chips, table)
+DATES = {pairs: (2,), series: (3,)}
+
+
+@pytest.fixture(params=MAKERS, ids=lambda make: make.__name__)
+def make(request: pytest.FixtureRequest) -> Callable[[Path], EOData]:
+    return request.param
+
+
+@pytest.fixture
+def data(make: Callable[[Path], EOData], tmp_path: Path) -> EOData:
+    return make(tmp_path)
+
+
+def check(batch: Batch, data: EOData, dates: tuple[int, ...]) -> None:
+    count, bands, size = len(batch["id"]), len(data.schema.bands), data.chip_size
+    assert batch["image"].shape == (count, *dates, bands, size, size)
+    assert batch["valid"].shape == (count, *dates, size, size)
+    assert batch["valid"].dtype == torch.bool
+    target = batch["label"] if "label" in batch else batch["mask"]
+    assert target.dtype == torch.int64
+    assert target.shape == ((count,) if "label" in batch else (count, size, size))
+    assert ("days" in batch) == (data.schema.time == "series")
+
+
+def test_facts_and_batches_fit_together(data: EOData, make: Callable[[Path], EOData]) -> None:
+    dates = DATES.get(make, ())
+    assert isinstance(data, EOData)
+    assert data.schema.steps == (dates or (1,))[0]
+    assert tuple(band.name for band in data.statistics.bands) == data.schema.bands
+    assert len(data.statistics.class_pixels) == len(data.schema.classes)
+    assert {"method", "sha256"} <= set(data.split_record)
+    for stage, loader in (("train", data.train_dataloader()), ("val", data.val_dataloader())):
+        assert data.has(stage)
+        batch = next(iter(loader))
+        assert len(batch["id"]) <= data.batch_size
+        check(batch, data, dates)
+    check(data.panel_chips("val", 3), data, dates)
+
+
+def test_the_same_configuration_and_files_give_the_same_everywhere(
+    make: Callable[[Path], EOData], tmp_path: Path
+) -> None:
+    first, second = make(tmp_path / "a"), make(tmp_path / "b")
+    assert first.split_record["sha256"] == second.split_record["sha256"]
+    assert first.statistics == second.statistics
+    assert [batch["id"] for batch in first.train_dataloader()] == [
+        batch["id"] for batch in second.train_dataloader()
+    ]
+
+
+def test_validation_and_test_give_each_sample_once(data: EOData) -> None:
+    seen = [
+        name for loader in (data.val_dataloader(), data.test_dataloader()) for b in loader for name in b["id"]
+    ]
+    assert seen
+    assert len(set(seen)) == len(seen)

@@ -1,0 +1,181 @@
+"""From logits to what is written: classes, labels and quantities."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from predict_factory import make_recipe
+from rasterio.crs import CRS
+
+from eoseg.errors import CheckpointError, ConfigError
+from eoseg.geo.grid import Grid
+from eoseg.geo.mapfile import map_kind
+from eoseg.geo.valuefile import read_value_info
+from eoseg.predict.options import ValueRange
+from eoseg.predict.products import (
+    ClassProduct,
+    LabelProduct,
+    Layers,
+    Product,
+    Summary,
+    ValueProduct,
+    make_product,
+)
+from eoseg.recipe import Quantity, parse_classes
+
+GRID = Grid(CRS.from_epsg(32632), Affine(10, 0, 500_000, 0, -10, 5_400_000), 2, 3)
+VALID = np.array([[True, True, False], [True, True, True]])
+TWO = parse_classes(["no", "yes"])
+HEIGHT = Quantity("height", "m")
+
+
+def logits(*rows: list[list[float]]) -> torch.Tensor:
+    """`(K, 2, 3)`: a class after the other."""
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+# Logarithms of odds of the second class: its probability is 0.5, 0.7, 0.3; 0.2, 0.9 and 0.6.
+ODDS = torch.logit(torch.tensor([[0.5, 0.7, 0.3], [0.2, 0.9, 0.6]]))
+BINARY = torch.stack([torch.zeros_like(ODDS), ODDS])
+
+
+def written(product: Product, layers: Layers, folder: Path) -> list[np.ndarray]:
+    """Write one tile that is the whole scene, and read all files."""
+    out = folder / "map.tif"
+    with ExitStack() as stack:
+        product.open(stack, GRID, out, block=512, overwrite=False)
+        product.write(GRID.window, layers)
+        product.finish({})
+    found = []
+    for path in product.paths(out):
+        with rasterio.open(path) as dataset:
+            found.append(dataset.read())
+    return found
+
+
+def test_the_class_is_the_likeliest() -> None:
+    (classes,) = ClassProduct(parse_classes(["a", "b", "c"])).decode(
+        logits([[0, 5, 5], [0, 1, 0]], [[1, 0, 0], [2, 2, 0]], [[0, 0, 0], [3, 0, 1]]), VALID
+    )
+    assert classes.tolist() == [[1, 0, 255], [2, 1, 2]]
+    assert classes.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (None, [[0, 1, 255], [0, 1, 1]]),  # a tie goes to the first
+        (0.65, [[0, 1, 255], [0, 1, 0]]),
+        (0.15, [[1, 1, 255], [1, 1, 1]]),
+        (0.95, [[0, 0, 255], [0, 0, 0]]),
+    ],
+)
+def test_the_second_class_is_mapped_from_its_threshold_on(
+    threshold: float | None, expected: list[list[int]]
+) -> None:
+    (classes,) = ClassProduct(TWO, threshold=threshold).decode(BINARY, VALID)
+    assert classes.tolist() == expected
+
+
+def test_the_threshold_itself_belongs_to_the_second_class() -> None:
+    (classes,) = ClassProduct(TWO, threshold=0.5).decode(BINARY, VALID)
+    assert classes[0, 0] == 1
+
+
+def test_probabilities_go_beside_the_classes(tmp_path: Path) -> None:
+    product = ClassProduct(TWO, threshold=0.65, probabilities=True)
+    classes, shares = written(product, product.decode(BINARY, VALID), tmp_path)
+    assert classes[0].tolist() == [[0, 1, 255], [0, 1, 0]]
+    np.testing.assert_allclose(shares[1][VALID] / 250, [0.5, 0.7, 0.2, 0.9, 0.6], atol=0.0021)
+    assert (shares[:, ~VALID] == 255).all()
+    assert product.summary() == Summary(5, (3, 2))
+
+
+def test_each_label_holds_on_its_own(tmp_path: Path) -> None:
+    product = LabelProduct(parse_classes(["a", "b", "c"]), probabilities=True)
+    chances = torch.tensor(
+        [[[0.9, 0.1, 0.9], [0.6, 0.4, 0.2]], [[0.8, 0.2, 0.9], [0.1, 0.1, 0.1]], [[0.1, 0.1, 0.1]] * 2]
+    )
+    labels, shares = written(product, product.decode(torch.logit(chances), VALID), tmp_path)
+    assert labels[0].tolist() == [[1, 0, 255], [1, 0, 0]]
+    assert labels[1].tolist() == [[1, 0, 255], [0, 0, 0]]
+    assert labels[2].tolist() == [[0, 0, 255], [0, 0, 0]]
+    np.testing.assert_allclose(shares[:, VALID] / 250, chances.numpy()[:, VALID], atol=0.0021)
+    assert product.summary() == Summary(5, (2, 1, 0))
+    assert map_kind(tmp_path / "map.tif") == "labels"
+
+
+def test_a_quantity_is_written_as_it_is(tmp_path: Path) -> None:
+    product = ValueProduct(HEIGHT, tolerance=0.5)
+    values = torch.tensor([[[1.5, -2.25, 99.0], [0.0, 3.5, 7.25]]])
+    (found,) = written(product, product.decode(values, VALID), tmp_path)
+    np.testing.assert_array_equal(found[0], [[1.5, -2.25, np.nan], [0.0, 3.5, 7.25]])
+    assert product.summary() == Summary(5, values=ValueRange(HEIGHT, -2.25, 2.0, 7.25))
+    assert read_value_info(tmp_path / "map.tif").quantity == HEIGHT
+
+
+@pytest.mark.parametrize("make", [ClassProduct, LabelProduct])
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_an_empty_core_has_nodata_in_all_files(tmp_path: Path, make: type, probabilities: bool) -> None:
+    product = make(TWO, probabilities=probabilities)
+    found = written(product, product.empty(2, 3), tmp_path)
+    assert len(found) == 1 + probabilities
+    assert all((layer == 255).all() for layer in found)
+    assert product.summary().valid_pixels == 0
+
+
+def test_an_empty_core_of_a_quantity_is_nan(tmp_path: Path) -> None:
+    product = ValueProduct(HEIGHT, tolerance=0.5)
+    (found,) = written(product, product.empty(2, 3), tmp_path)
+    assert np.isnan(found).all()
+    assert product.summary() == Summary(0)
+
+
+def test_maps_of_classes_are_compared_where_there_is_a_class() -> None:
+    first, second = np.array([[0, 1, 255, 1]]), np.array([[0, 0, 0, 1]])
+    assert ClassProduct(TWO).differing(first, second) == (3, 1)
+
+
+def test_maps_of_labels_are_compared_pixel_by_pixel() -> None:
+    first = np.array([[[0, 1, 255]], [[0, 1, 255]]])
+    second = np.array([[[1, 1, 0]], [[1, 1, 0]]])
+    assert LabelProduct(TWO).differing(first, second) == (2, 1)
+
+
+def test_values_are_compared_up_to_the_tolerance() -> None:
+    first, second = np.array([[0.0, 1.0, np.nan, 3.0]]), np.array([[0.4, 1.6, 0.0, 3.0]])
+    assert ValueProduct(HEIGHT, tolerance=0.5).differing(first, second) == (3, 1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("product", [ClassProduct(TWO), LabelProduct(TWO)])
+def test_logits_that_are_no_numbers_are_refused(product: Product, value: float) -> None:
+    with pytest.raises(CheckpointError, match="no finite numbers"):
+        product.decode(torch.full((2, 2, 3), value), VALID)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_an_estimate_that_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(CheckpointError, match="no finite numbers"):
+        ValueProduct(HEIGHT, tolerance=1).decode(torch.full((1, 2, 3), value), VALID)
+
+
+def test_the_recipe_says_what_a_prediction_is() -> None:
+    of_classes = make_product(make_recipe(classes=("no", "yes"), threshold=0.65), probabilities=False)
+    assert isinstance(of_classes, ClassProduct)
+    assert of_classes.decode(BINARY, VALID)[0].tolist() == [[0, 1, 255], [0, 1, 0]]
+    of_labels = make_product(make_recipe(multilabel=True), probabilities=True)
+    assert isinstance(of_labels, LabelProduct)
+    assert (of_labels.outputs, of_labels.has_probabilities) == (4, True)
+    of_values = make_product(make_recipe(quantity=HEIGHT), probabilities=False)
+    assert isinstance(of_values, ValueProduct)
+    assert (of_values.outputs, of_values.tolerance) == (1, 0.5)  # a tenth of the labels' deviation
+
+
+def test_a_quantity_has_no_probabilities() -> None:
+    with pytest.raises(ConfigError, match=r"estimates 'height', .* no probabilities. Leave --prob"):
+        make_product(make_recipe(quantity=HEIGHT), probabilities=True)
