@@ -74,10 +74,11 @@ def schema_of(name: str, config: dict[str, Any]) -> Schema:
     """What the data of a configuration would be."""
     bands, steps, _ = FACTS[name]
     source = source_of(config)
+    several = "series" if config["model"]["class_path"] == "SeriesTask" else "pair"
     return Schema(
         tuple(f"band_{number}" for number in range(1, bands + 1)),
         source.map_classes,
-        time="series" if config["model"]["class_path"] == "SeriesTask" else "pair" if steps == 2 else "single",
+        time=several if steps > 1 else "single",
         steps=steps,
         quantity=getattr(source, "label_quantity", None),
     )

@@ -41,12 +41,14 @@ WALLS = {
     "matplotlib": ("figures/",),
     "sklearn": ("models/",),
     "skops": ("models/",),
+    "optuna": ("cli/tune.py",),
+    "pyarrow": ("geo/",),
 }
 
 # Libraries that cost seconds: imported in the functions that use them, never at module level.
 LAZY = (
     *("segmentation_models_pytorch", "timm", "torchvision", "torchgeo"),
-    *("matplotlib", "wandb", "geopandas", "kornia", "sklearn", "skops"),
+    *("matplotlib", "wandb", "geopandas", "kornia", "optuna", "pyarrow", "sklearn", "skops"),
 )
 
 # What importing a module of these must not load, directly or through other modules of eoseg.

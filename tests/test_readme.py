@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_extending import CONFIG, MODEL
 
 from eoseg.cli import COMMANDS, main
+from eoseg.datasets.course_world import make_course_world
 from eoseg.datasets.world import make_world
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +41,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "configs").mkdir()
     (folder / "configs" / "demo.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     make_world(folder / "data" / "demo", scenes=3, size=256, unseen_size=(150, 170))
+    for name in ("tune/demo.yaml", "course/change.yaml"):
+        (folder / "configs" / name).parent.mkdir()
+        (folder / "configs" / name).write_text((ROOT / "configs" / name).read_text())
+    make_course_world(folder / "data" / "course", size=96)  # the least with change in every place
     return folder
 
 
@@ -54,7 +60,7 @@ def test_the_commands_of_the_readme_and_its_python_run(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(workplace)
-    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_MODE", "disabled")  # tests/tracking looks at what W&B gets
     monkeypatch.setenv("WANDB_SILENT", "true")
     run = [line for line in commands() if line[0] == "eoseg"]
     assert {line[1] for line in run} == set(COMMANDS) - {"demo", "validate"}
@@ -63,12 +69,17 @@ def test_the_commands_of_the_readme_and_its_python_run(
     assert (workplace / "accuracy.html").is_file()
     assert (workplace / "map.tif").is_file()
     capsys.readouterr()
-    for block in blocks("python"):
+    for block in (block for block in blocks("python") if block != MODEL):
         exec(compile(block, "README.md", "exec"), {})
     assert (workplace / "again.tif").is_file()
     assert "True" in capsys.readouterr().out
 
 
 def test_the_configuration_in_the_readme_is_the_demos() -> None:
-    (shown,) = (yaml.safe_load(block) for block in blocks("yaml"))
+    shown, _ = (yaml.safe_load(block) for block in blocks("yaml"))
     assert shown == yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text())
+
+
+def test_what_the_readme_adds_is_what_is_tested() -> None:
+    assert MODEL in blocks("python")
+    assert CONFIG in blocks("yaml")

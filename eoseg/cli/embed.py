@@ -52,10 +52,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
         prog=f"eoseg {command}",
         description="Write the features of a trained network for each chip of some scenes, as GeoParquet "
         "with the chips' footprints: columns scene, row, col, valid (share of valid pixels), f000 and so on. "
-        "Of a classifier of chips these are its descriptors before the last layer; of an autoencoder, and of a "
-        "segmenter over an encoder, the deepest features, averaged over the chip. With labels the classical "
-        "models learn from the table: data class_path TableData, path TABLE.parquet. Footprints have the "
-        "scenes' CRS, or EPSG:4326 where scenes differ.",
+        "Of a classifier of chips these are its descriptors before the last layer; of an autoencoder, and "
+        "of a segmenter over an encoder, the deepest features, averaged over the chip. With labels the "
+        "classical models learn from the table: data class_path TableData, path TABLE.parquet. "
+        "Footprints have the scenes' CRS, or EPSG:4326 where scenes differ.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a file that 'eoseg fit' wrote")
     parser.add_argument("scenes", metavar="SCENE", nargs="+", help="a GeoTIFF, VRT or other raster")

@@ -2,29 +2,27 @@
 
 import argparse
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from eoseg.errors import CheckpointError, ConfigError, DataError, OutputError
+from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
+from eoseg.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from eoseg.predict import Prediction, Progress, ValueRange
+    from eoseg.predict import Prediction, ValueRange
     from eoseg.recipe import Recipe, Time
 
 _RASTER_SUFFIXES = (".tif", ".tiff")
-_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
 
 def main(command: str, argv: list[str]) -> None:
     """Map one scene or several, one after the other."""
     arguments = _parser(command).parse_args(argv)
     checkpoint, scenes = Path(arguments.checkpoint), list(arguments.scenes)
-    _require_input(checkpoint, scenes)
+    require_input(checkpoint, scenes)
 
     from eoseg.models.checkpoint import load_network  # imports torch
     from eoseg.predict import PredictOptions, keep_freed_memory, predict_scene
@@ -46,7 +44,7 @@ def main(command: str, argv: list[str]) -> None:
     jobs = _jobs(scenes, arguments.out, recipe.schema.time)
     _require_targets(jobs, probabilities=arguments.probabilities, overwrite=arguments.overwrite)
     for job in jobs:
-        with _progress(job.target.name, shown=not arguments.no_progress) as report:
+        with progress_bar(job.target.name, shown=not arguments.no_progress) as report:
             prediction = predict_scene(
                 network,
                 recipe,
@@ -89,21 +87,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         action="store_true",
         help="also write MAP_probabilities.tif: a band per class, uint8, times its scale 1/250",
     )
-    scene = parser.add_argument_group("how to read the scenes")
-    scene.add_argument(
-        "--bands",
-        type=_names,
-        metavar="B02,B03,...",
-        help="names of all bands of the scene, in file order, where it does not name them itself",
-    )
-    scene.add_argument(
-        "--nodata", type=float, metavar="VALUE", help="nodata value (default: the scene's own)"
-    )
-    scene.add_argument(
-        "--allow-range-mismatch",
-        action="store_true",
-        help="map a scene even where its values are on another scale than the training values",
-    )
+    add_reading_options(parser)
     work = parser.add_argument_group("how to work")
     work.add_argument(
         "--tile",
@@ -121,11 +105,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="context around a tile; 'auto' is what an exact map needs (default: auto). Less is faster",
     )
     work.add_argument(
-        "--batch-size", type=_count, metavar="N", help="tiles per pass (default: 1, or up to 32 chips)"
+        "--batch-size", type=count, metavar="N", help="tiles per pass (default: 1, or up to 32 chips)"
     )
     work.add_argument(
         "--memory",
-        type=_count,
+        type=count,
         metavar="MB",
         help="memory for the activations of a pass with '--tile auto' (default: 2048, and tiles that read "
         "768 px a side, or up to 2048 px where the halo is large)",
@@ -143,35 +127,6 @@ def _pixels(text: str) -> int | Literal["auto"]:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected 'auto' or a number of pixels, found '{text}'")
     return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found '{text}'")
-    return int(text)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"expected names with commas between them, found '{text}'")
-    return names
-
-
-def _require_input(checkpoint: Path, scenes: list[str]) -> None:
-    """What can be known to be wrong before torch is imported.
-
-    Raises:
-        CheckpointError: There is no checkpoint.
-        DataError: There is no such scene.
-    """
-    if not checkpoint.is_file():
-        raise CheckpointError(
-            f"There is no checkpoint '{checkpoint}'. Give a .ckpt file that 'eoseg fit' wrote."
-        )
-    for scene in scenes:
-        if not scene.startswith(_REMOTE) and not Path(scene).exists():
-            raise DataError(f"There is no file '{scene}'. Check the path.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,34 +195,6 @@ def _require_targets(jobs: list[_Job], *, probabilities: bool, overwrite: bool) 
             require_writable(probability_path(job.target), overwrite=overwrite)
 
 
-@contextmanager
-def _progress(name: str, *, shown: bool) -> Iterator["Callable[[Progress], None]"]:
-    """A bar with speed and time left on standard error; nothing where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
-        # Known to rich only by its share: pixels come with the first tile.
-        task = bar.add_task(name, total=None, speed="")
-
-        def report(progress: "Progress") -> None:
-            done = bar.tasks[0]
-            seconds = done.elapsed or 0.0
-            speed = f"{progress.pixels / 1e6 / seconds:.2f} MP/s" if seconds else ""
-            bar.update(task, completed=progress.pixels, total=progress.total, speed=speed)
-
-        yield report
-
-
 def _print(prediction: "Prediction", recipe: "Recipe") -> None:
     from rich.console import Console
 
@@ -333,10 +260,10 @@ def _class_table(prediction: "Prediction", recipe: "Recipe") -> "Table":
     table = Table(title, "", box=None, pad_edge=False)
     table.add_column("pixels", justify="right")
     table.add_column("share", justify="right")
-    for entry, count in zip(recipe.schema.classes, prediction.class_pixels, strict=True):
+    for entry, mapped in zip(recipe.schema.classes, prediction.class_pixels, strict=True):
         red, green, blue = entry.color
         patch = Text("██", style=f"rgb({red},{green},{blue})")
-        table.add_row(escape(entry.name), patch, f"{count:,}", f"{count / prediction.valid_pixels:.1%}")
+        table.add_row(escape(entry.name), patch, f"{mapped:,}", f"{mapped / prediction.valid_pixels:.1%}")
     rest = prediction.pixels - prediction.valid_pixels
     if rest:
         table.add_row("(no value)", "", f"{rest:,}", "")

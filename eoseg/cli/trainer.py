@@ -26,7 +26,7 @@ from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkp
 from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
-from eoseg.tasks import SegmentationTask, Task
+from eoseg.tasks import PretrainTask, SegmentationTask, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
 from eoseg.tracking.loggers import finish_wandb, make_loggers
 from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
@@ -221,7 +221,9 @@ class EosegCLI(LightningCLI):
             "command": self.subcommand,
             "task": type(self.model).__name__,
             "network": cast(Task, self.model).network_config,
-            "parameters": sum(item.numel() for item in cast(Task, self.model).network.parameters()),
+            "parameters": sum(
+                item.numel() for item in cast(Task, self.model).network.parameters() if item.requires_grad
+            ),
             "seconds": round(time.perf_counter() - self._started, 2),
             "figures": values,
         }
@@ -244,6 +246,10 @@ class EosegCLI(LightningCLI):
             self._compare_with_map(self.datamodule, model)
         print(f"Everything of this run: {self.run_folder}")
         print(f"Next: eoseg test {self.run_folder}")
+        if isinstance(self.model, PretrainTask):
+            print(f"      model.init_args.weights: {model}   (in the configuration of another task)")
+            print(f"      eoseg embed {model} SCENE.tif --out features.parquet")
+            return
         inputs = {"single": "SCENE.tif", "pair": "BEFORE.tif AFTER.tif", "series": "FOLDER_OF_DATES"}
         print(f"      eoseg predict {model} {inputs[cast(Task, self.model).schema.time]} --out map.tif")
 

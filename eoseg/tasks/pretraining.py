@@ -61,8 +61,8 @@ class PretrainTask(Task):
         if schema.time != "single":
             found = "pairs" if schema.time == "pair" else "series"
             raise ConfigError(
-                f"PretrainTask learns from single images; found {found} of dates. Name all images in 'images', "
-                "without 'after' and without {date}."
+                f"PretrainTask learns from single images; found {found} of dates. Name all images in "
+                "'images', without 'after' and without {date}."
             )
         network = build_network(
             arch,

@@ -360,8 +360,8 @@ def require_labels(task: str, schema: Schema) -> None:
     """
     if not schema.classes and schema.quantity is None:
         raise ConfigError(
-            f"{task} learns from labels, but the data have none. Name 'labels' with 'classes' or 'quantity' in "
-            "the data, or use PretrainTask."
+            f"{task} learns from labels, but the data have none. Name 'labels' with 'classes' or 'quantity' "
+            "in the data, or use PretrainTask."
         )
 
 

@@ -136,7 +136,11 @@ def test_a_configuration_is_found_in_each_spelling(tmp_path: Path, spelling: lis
 
 
 def test_options_are_those_of_the_class_that_the_file_names(tmp_path: Path) -> None:
-    path = write(tmp_path, "class_path: SegmentationTask\n  init_args: {encoder", "class_path: ChangeTask\n  init_args: {encoder")
+    path = write(
+        tmp_path,
+        "class_path: SegmentationTask\n  init_args: {encoder",
+        "class_path: ChangeTask\n  init_args: {encoder",
+    )
     assert load_config(path)["model"]["class_path"] == "ChangeTask"
     with pytest.raises(ConfigError, match="no option 'huber_delta'"):
         train("fit", ["--config", path, "--model.init_args.huber_delta=1"])

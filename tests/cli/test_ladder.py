@@ -63,7 +63,11 @@ def test_every_training_is_a_line_of_the_csv() -> None:
 
 def test_everything_can_be_kept_as_json() -> None:
     kept = json.loads(json.dumps(Ladder("demo", "seeds", [NET]).to_dict()))
-    assert kept["methods"]["net"][1] == {"parameters": 5, "seconds": 10.0, "figures": {"oa": 0.9, "miou": 0.9}}
+    assert kept["methods"]["net"][1] == {
+        "parameters": 5,
+        "seconds": 10.0,
+        "figures": {"oa": 0.9, "miou": 0.9},
+    }
     assert (kept["ladder"], kept["over"]) == ("demo", "seeds")
 
 

@@ -1,6 +1,7 @@
 """A search with Optuna, and the sweep files of W&B, run for real with two trials."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from toy_world import write_config
+from wandb_server import ENTITY, SweepServer
 
 from eoseg.cli import main
 from eoseg.cli.configuration import check_config, load_config
@@ -100,39 +102,91 @@ def test_shipped_studies_name_options_that_exist(path: Path) -> None:
         check_class(config[head]["class_path"], {rest: None}, where=f"{head}.init_args")
 
 
+def run_wandb(server: SweepServer, folder: Path, *arguments: str) -> str:
+    """Run W&B's own program: a server of this machine, runs kept offline, none of the user's settings."""
+    programs = Path(sys.executable).parent
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {
+        "PATH": os.pathsep.join([str(programs), environment["PATH"]]),
+        "NO_PROXY": "127.0.0.1",
+        "NETRC": str(folder / "netrc"),
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": "a" * 40,
+        "WANDB_MODE": "offline",
+        "WANDB_ERROR_REPORTING": "false",
+        **{
+            f"WANDB_{name}_DIR": str(folder / f"wandb_{name.lower()}") for name in ("CONFIG", "CACHE", "DATA")
+        },
+    }
+    if environment.pop("PYTHONDONTWRITEBYTECODE", None):  # compiling torch again in each run takes 20 s
+        environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    done = subprocess.run(
+        [str(programs / "wandb"), *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
+    assert not server.refused, done.stdout
+    return done.stdout
+
+
+def logged_records(run: Path) -> list[dict[str, Any]]:
+    """All records of the one offline W&B run of a run folder."""
+    (log,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    inspect = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(log)]
+    done = subprocess.run(inspect, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def value_at(config: dict[str, Any], key: str) -> Any:
+    for name in key.split("."):
+        config = config[name]
+    return config
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "configs" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_two_runs_of_a_shipped_sweep_are_drawn_and_run(path: Path, tmp_path: Path) -> None:
-    """W&B's own search draws the options; its command line is run as an agent would run it."""
-    sweeps = pytest.importorskip("sweeps")
+def test_two_runs_of_a_shipped_sweep_are_run_by_the_agent_of_wandb(path: Path, tmp_path: Path) -> None:
+    """`wandb sweep` uploads the file as it is; `wandb agent` makes its command lines and runs them.
+
+    The configuration that the command names is the toy's here, and the options are drawn by the stand-in for
+    W&B's server, which alone can search.
+    """
     sweep = yaml.safe_load(path.read_text())
-    toy = write_config(tmp_path, max_epochs=1)
-    drawn: list[Any] = []
-    for _ in range(2):
-        run = sweeps.next_run({key: sweep[key] for key in ("method", "metric", "parameters")}, drawn)
-        values = {key: entry["value"] for key, entry in run.config.items()}
-        arguments: list[str] = []
-        for item in sweep["command"]:
-            if item == "${args_no_boolean_flags}":
-                arguments += [f"--{key}={value}" for key, value in values.items()]
-            elif item == "${env}":
-                continue
-            else:
-                arguments.append(str(toy) if item.endswith("demo.yaml") else item)
-        assert arguments[0] == "eoseg"
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments, "--no-wandb", "--run.folder=runs", "--run.panels_every=0"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        best = json.loads((tmp_path / "runs" / "toy" / "latest" / "figures.json").read_text())["best"]
+    (named,) = (item for item in sweep["command"] if item.endswith(".yaml"))
+    toy = yaml.safe_load(write_config(tmp_path, max_epochs=1).read_text())
+    (tmp_path / named).parent.mkdir(parents=True)
+    (tmp_path / named).write_text(yaml.safe_dump({**toy, "run": {"panels_every": 0}}))
+    with SweepServer(runs=2, seed=1) as server:
+        told = run_wandb(server, tmp_path, "sweep", str(path))
+        assert server.sweep is not None
+        assert server.sweep["command"] == sweep["command"]
+        agent = f"{ENTITY}/{sweep['project']}/{server.sweep_id}"
+        assert f"wandb agent {agent}" in told  # the line that a user copies
+        told = run_wandb(server, tmp_path, "agent", agent)
+    assert server.runs["run0"] != server.runs["run1"]
+    folders = {
+        file.read_text().strip(): file.parent for file in tmp_path.glob("runs/demo/2*/wandb_run_id.txt")
+    }
+    assert folders.keys() == server.runs.keys(), told
+    for run_id, options in server.runs.items():
+        run = folders[run_id]
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        assert {key: value_at(config, key) for key in options} == options
+        assert config["run"]["group"] == "sweep"
+        best = json.loads((run / "figures.json").read_text())["best"]
         assert best["figure"] == sweep["metric"]["name"]
-        run.state = sweeps.RunState.finished
-        run.history = [{sweep["metric"]["name"]: best["value"]}]
-        drawn.append(run)
-    assert drawn[0].config != drawn[1].config
+        records = logged_records(run)
+        (begun,) = (record["run"] for record in records if record["type"] == "run")
+        assert (begun["run_id"], begun["sweep_id"]) == (run_id, server.sweep_id)
+        (exit_code,) = (record["exit"].get("exit_code", 0) for record in records if record["type"] == "exit")
+        assert exit_code == 0
+        history = [record["history"]["item"] for record in records if record["type"] == "history"]
+        assert best["value"] in [items[best["figure"]] for items in history if best["figure"] in items]

@@ -5,7 +5,6 @@ import torch
 from network_factory import BANDS, build, make_image, make_network, parameters
 
 from eoseg.errors import ConfigError
-from eoseg.models import MODELS
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_the_output_stride_follows_from_the_options(arch, args, stride):
     assert make_network(arch, BANDS[3], args=args).output_stride == stride
 
 
-@pytest.mark.parametrize("arch", sorted(MODELS["segmentation"]))
+@pytest.mark.parametrize("arch", ["deeplabv3plus", "fcn", "segformer", "unet", "upernet"])
 def test_fewer_channels_make_a_smaller_model(arch):
     assert parameters(arch, channels=8) < parameters(arch)
 

@@ -1,10 +1,9 @@
-"""What every network for change must do, and what sets each of them apart."""
+"""What sets networks for change apart; tests/models/test_contract.py has what all have in common."""
 
 from functools import partial
 
 import pytest
 import torch
-from network_factory import shuffle_parameters
 from torch import Tensor, nn
 
 from eoseg.errors import ConfigError
@@ -44,41 +43,9 @@ def body(request: pytest.FixtureRequest) -> nn.Module:
     return make_body(request.param)
 
 
-@pytest.mark.parametrize("bands", [1, 3, 13])
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_any_number_of_bands_gives_one_logit_per_class_and_pixel(name, bands):
-    with torch.inference_mode():
-        logits = make_body(name, bands).eval()(make_pair(bands))
-    assert logits.shape == (2, CLASSES, 32, 64)
-    assert logits.isfinite().all()
-
-
-def test_gradients_reach_every_parameter(body):
-    body.train().zero_grad()
-    body(make_pair()).square().sum().backward()
-    assert [name for name, value in body.named_parameters() if value.grad is None] == []
-    body.zero_grad()
-
-
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_the_output_stride_is_the_smallest_image(name):
-    body = make_body(name).eval()
-    stride = output_stride(body)
-    assert stride == STRIDES[name]
-    with torch.inference_mode():
-        assert body(make_pair(3, stride, stride)).shape == (2, CLASSES, stride, stride)
-
-
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_a_state_dict_carries_everything_that_shapes_the_output(name):
-    first, twin = make_body(name).eval(), make_body(name).eval()
-    with torch.inference_mode():
-        expected = first(make_pair())
-        assert torch.equal(twin(make_pair()), expected)  # one seed, one result
-        shuffle_parameters(twin)
-        assert not torch.equal(twin(make_pair()), expected)
-        twin.load_state_dict(first.state_dict())
-        assert torch.equal(twin(make_pair()), expected)
+def test_the_output_stride_is_that_of_the_coarsest_features(name):
+    assert output_stride(make_body(name)) == STRIDES[name]
 
 
 def test_both_dates_matter(body):

@@ -169,7 +169,6 @@ def checkpoint_of_scenes(scenes: Path) -> tuple[dict[str, float], Path]:
 
 def test_scenes_without_labels_teach_more_than_the_mean(checkpoint_of_scenes) -> None:
     figures, checkpoint = checkpoint_of_scenes
-    print("RMSE", figures)
     assert figures["val/rmse"] < 0.9  # of a scene that it has not seen; 1 is what the mean would have
     assert figures["val/r2"] > 0.2
     _, recipe = load_network(checkpoint)
