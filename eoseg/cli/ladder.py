@@ -85,8 +85,8 @@ class Ladder:
         return [(row.method, [row.interval(name) for name in self._charted()]) for row in self.rows]
 
     def _charted(self) -> list[str]:
-        shown = [name for name in self.figures if name in ("change_f1", "mean_f1", "miou", "r2", "rmse")]
-        return shown[:2]
+        first = "change_f1" if "change_f1" in self.figures else "mean_f1"
+        return [name for name in (first, "r2", "miou", "rmse") if name in self.figures][:2]
 
     def to_markdown(self) -> str:
         """The table; the best mean of each figure is bold."""

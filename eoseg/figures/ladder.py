@@ -44,7 +44,7 @@ def ladder_chart(name: str, rows: Sequence[tuple[str, Sequence[Interval]]], figu
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(figures), frameon=False)
+        chart.legend(loc="outside lower center", ncols=len(figures), frameon=False)
     return png_bytes(render(chart))
 
 
