@@ -1,19 +1,24 @@
 """A split of items (chip files, rows of a table): what split.json holds."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eoseg.errors import ConfigError, DataError
+from eoseg.datasets.split_file import (
+    SPLITS,
+    content_hash,
+    read_split_json,
+    require_agreement,
+    require_unchanged,
+)
+from eoseg.errors import DataError
 from eoseg.recipe import Plain
 
-SPLITS = ("train", "val", "test")
+__all__ = ["SPLITS", "ItemSplit", "read_item_split"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +39,7 @@ class ItemSplit:
     @property
     def sha256(self) -> str:
         """Hash over everything that the split says, in a canonical form."""
-        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        return content_hash(self._content())
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -62,7 +66,7 @@ def read_item_split(path: str, ids: Sequence[str], *, chosen: Mapping[str, Plain
         DataError: The file is missing or no split of items, its hash does not fit, or it names other items.
         ConfigError: The configuration says something else.
     """
-    values = _read_json(Path(path))
+    values = read_split_json(path)
     numbers = np.full(len(ids), -1, np.int64)
     places = {name: place for place, name in enumerate(ids)}
     try:
@@ -82,30 +86,7 @@ def read_item_split(path: str, ids: Sequence[str], *, chosen: Mapping[str, Plain
             f"'{path}' is not a split of chip files or rows ({error}). Use a split.json of a run on "
             "the same kind of data."
         ) from None
-    if stored != split.sha256:
-        raise DataError(
-            f"'{path}' was changed: its SHA-256 says {str(stored)[:12]}, its content "
-            f"{split.sha256[:12]}. Use the original, or remove split.path to make a new split."
-        )
+    require_unchanged(path, stored, split.sha256)
     said = {**split.parameters, "method": split.method, "seed": split.seed}
-    for name, value in chosen.items():
-        if said.get(name) != value:
-            raise ConfigError(
-                f"split.{name} is {value}, but '{path}' was made with {said.get(name, 'none')}. Leave "
-                f"split.{name} out to use the file, or split.path to make a new split."
-            )
+    require_agreement(path, said, chosen)
     return split
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"There is no file '{path}'. Check split.path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"'{path}' is not a split of eoseg ({error}). Use a split.json of a run folder."
-        ) from None
-    if not isinstance(values, dict):
-        raise DataError(f"'{path}' is not a split of eoseg. Use a split.json of a run folder.")
-    return values

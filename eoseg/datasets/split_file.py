@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eoseg.datasets.index import SceneIndex
-from eoseg.errors import DataError, unknown_name
+from eoseg.errors import ConfigError, DataError, unknown_name
 from eoseg.geo.window import Window
 from eoseg.recipe import Plain
 
@@ -40,7 +41,7 @@ class Split:
     @property
     def sha256(self) -> str:
         """Hash over everything that the split says, in a canonical form."""
-        return _hash(self._content())
+        return content_hash(self._content())
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -76,7 +77,7 @@ def read_split(path: str | Path, index: SceneIndex) -> Split:
     Raises:
         DataError: The file is missing or no split, its hash does not fit, or it names other scenes.
     """
-    values = _read_json(Path(path))
+    values = read_split_json(path)
     try:
         regions = tuple(
             Region(entry["scene"], Window(*entry["window"]), entry["split"]) for entry in values["regions"]
@@ -87,11 +88,7 @@ def read_split(path: str | Path, index: SceneIndex) -> Split:
         raise DataError(
             f"'{path}' is not a split of eoseg ({error}). Use a split.json of a run folder."
         ) from None
-    if stored != split.sha256:
-        raise DataError(
-            f"'{path}' was changed: its SHA-256 says {str(stored)[:12]}, its content {split.sha256[:12]}. "
-            "Use the original, or remove split.path to make a new split."
-        )
+    require_unchanged(path, stored, split.sha256)
     for region in regions:
         if not index.entry(region.scene_id).grid.window.contains(region.window):
             raise DataError(
@@ -114,9 +111,14 @@ def _refuse_overlaps(split: Split, path: str | Path) -> None:
         by_scene[region.scene_id].append(region)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_split_json(path: str | Path) -> dict[str, Any]:
+    """Read the values of a split.json, of regions or of items.
+
+    Raises:
+        DataError: The file is missing, or holds no values by name.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"There is no file '{path}'. Check split.path.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -128,6 +130,34 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _hash(content: dict[str, Any]) -> str:
+def content_hash(content: dict[str, Any]) -> str:
+    """SHA-256 over a canonical form of what a split says."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def require_unchanged(path: str | Path, stored: object, found: str) -> None:
+    """Refuse a file whose content is no longer what its hash says.
+
+    Raises:
+        DataError: The hashes differ.
+    """
+    if stored != found:
+        raise DataError(
+            f"'{path}' was changed: its SHA-256 says {str(stored)[:12]}, its content {found[:12]}. "
+            "Use the original, or remove split.path to make a new split."
+        )
+
+
+def require_agreement(path: str | Path, stored: Mapping[str, Plain], chosen: Mapping[str, Plain]) -> None:
+    """A configuration may repeat what the file says, as a resolved one does, but not contradict it.
+
+    Raises:
+        ConfigError: An option says something else.
+    """
+    for name, value in chosen.items():
+        if stored.get(name) != value:
+            raise ConfigError(
+                f"split.{name} is {value}, but '{path}' was made with {stored.get(name, 'none')}. "
+                f"Leave split.{name} out to use the file, or split.path to make a new split."
+            )

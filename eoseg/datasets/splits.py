@@ -17,7 +17,7 @@ from eoseg.datasets.blocks import (
 )
 from eoseg.datasets.config import SplitConfig
 from eoseg.datasets.index import SceneIndex
-from eoseg.datasets.split_file import SPLITS, Region, Split, read_split
+from eoseg.datasets.split_file import SPLITS, Region, Split, read_split, require_agreement
 from eoseg.datasets.survey import LabelSurvey
 from eoseg.errors import ConfigError, DataError, unknown_name
 from eoseg.recipe import Plain
@@ -51,7 +51,8 @@ def make_split(index: SceneIndex, survey: LabelSurvey, config: SplitConfig, *, c
     """
     if config.path is not None:
         split = read_split(config.path, index)
-        _require_agreement(split, config)
+        said = {**split.parameters, "method": split.method, "seed": split.seed}
+        require_agreement(config.path, said, config.chosen)
         return split
     if config.method == "files":
         split = _by_files(index, config) if config.folds is None else _by_scenes(index, config)
@@ -73,17 +74,6 @@ def make_split(index: SceneIndex, survey: LabelSurvey, config: SplitConfig, *, c
     _require_filled(split, config)
     _notice_absent_classes(split, survey, index)
     return split
-
-
-def _require_agreement(split: Split, config: SplitConfig) -> None:
-    """A configuration may repeat what the file says, as a resolved one does, but not contradict it."""
-    stored = {**split.parameters, "method": split.method, "seed": split.seed}
-    for name, value in config.chosen.items():
-        if stored.get(name) != value:
-            raise ConfigError(
-                f"split.{name} is {value}, but '{config.path}' was made with {stored.get(name, 'none')}. "
-                f"Leave split.{name} out to use the file, or split.path to make a new split."
-            )
 
 
 def _by_files(index: SceneIndex, config: SplitConfig) -> Split:
