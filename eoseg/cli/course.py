@@ -3,7 +3,6 @@
 import argparse
 import copy
 import json
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from eoseg.cli.configuration import load_config, train
-from eoseg.cli.folds import fold_split
-from eoseg.cli.ladder import Ladder, Measured, Row, read_measured, trivial_row
+from eoseg.cli.configuration import load_config
+from eoseg.cli.ladder import Ladder, Measured, Row, trivial_row
+from eoseg.cli.rungs import Training, run_all
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
@@ -29,12 +28,14 @@ class Plan:
     folds: int | None
     methods: tuple[str, ...]
     """Names of the methods to train; all where there are none."""
+    jobs: int = 1
+    """Trainings at a time."""
 
 
 def main(command: str, argv: list[str]) -> None:
     """Train each ladder and write its table, its picture and its figures."""
     own, rest = _parser(command).parse_known_args(argv)
-    plan = Plan(own.seeds, own.folds, tuple(own.method or ()))
+    plan = Plan(own.seeds, own.folds, tuple(own.method or ()), own.jobs)
     for path in own.ladders:
         started = time.perf_counter()
         ladder = climb(path, plan, root=own.root, out=own.out, fit_options=rest)
@@ -47,7 +48,7 @@ def climb(path: Path, plan: Plan, *, root: str | None, out: Path, fit_options: S
 
     Args:
         path: A configuration as for `eoseg fit`, with `methods`: a name and options of the model for each.
-        plan: How often each is trained.
+        plan: How often each is trained, and how many at a time.
         root: Folder of the data instead of the configuration's.
         out: Folder for NAME.md, NAME.csv, NAME.json and NAME.png, and for the runs.
         fit_options: Further options of `eoseg fit`.
@@ -60,18 +61,20 @@ def climb(path: Path, plan: Plan, *, root: str | None, out: Path, fit_options: S
     if root is not None:
         _set_root(config, root)
     repeats = range(plan.folds) if plan.folds is not None else range(plan.seeds)
-    rows: list[Row] = []
+    trainings = [
+        Training(_merged(config, options), path.stem, name, repeat, plan.folds, out, tuple(fit_options))
+        for name, options in methods.items()
+        for repeat in repeats
+    ]
     ladder = Ladder(path.stem, "folds" if plan.folds is not None else "seeds", [])
-    with tempfile.TemporaryDirectory(prefix="eoseg-course-") as scratch:
-        for name, options in methods.items():
-            merged = _merged(config, options)
-            measured: list[Measured] = []
-            for repeat in repeats:
-                print(f"\n{path.stem}: {name}, {ladder.over[:-1]} {repeat + 1} of {len(repeats)}", flush=True)
-                measured.append(_one(merged, path.stem, name, repeat, plan, Path(scratch), out, fit_options))
-            rows.append(Row(name, measured))
-            ladder = Ladder(path.stem, ladder.over, [*trivial_row(rows[0]), *rows])
+    rows: dict[str, list[Measured]] = {}
+    for training, measured in zip(trainings, run_all(trainings, plan.jobs), strict=True):
+        rows.setdefault(training.method, []).append(measured)
+        if len(rows[training.method]) == len(repeats):
+            done = [Row(name, found) for name, found in rows.items()]
+            ladder = Ladder(path.stem, ladder.over, [*trivial_row(done[0]), *done])
             _write(ladder, out)
+    _show_in_wandb(ladder, out, config, fit_options)
     return ladder
 
 
@@ -92,6 +95,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--method", action="append", metavar="NAME", help="only this method; may be given several times"
+    )
+    parser.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="trainings at a time, which share the cores"
     )
     often = parser.add_mutually_exclusive_group()
     often.add_argument(
@@ -142,32 +148,26 @@ def _merged(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _one(
-    config: Mapping[str, Any],
-    ladder: str,
-    method: str,
-    repeat: int,
-    plan: Plan,
-    scratch: Path,
-    out: Path,
-    fit_options: Sequence[str],
-) -> Measured:
-    changed = dict(config)
-    if plan.folds is not None:
-        changed = fold_split(config, folds=plan.folds, fold=repeat)
-    path = scratch / f"{ladder}.yaml"
-    path.write_text(yaml.safe_dump(changed, sort_keys=False))
-    plain = "".join(letter if letter.isalnum() else "_" for letter in method.lower()).strip("_")
-    shared = [
-        f"--run.folder={out / 'runs'}",
-        f"--run.name={ladder}-{plain}-{repeat}",
-        f"--run.group=course-{ladder}",
-        *(option for option in fit_options if option.startswith(("--run.", "--no-wandb"))),
-    ]
-    seed = [] if plan.folds is not None else [f"--seed_everything={repeat}"]
-    fitted = train("fit", [f"--config={path}", *seed, *fit_options, *shared])
-    tested = train("test", [str(fitted), "--verbose=false", *shared])
-    return read_measured(fitted, tested)
+def _show_in_wandb(ladder: Ladder, out: Path, config: Mapping[str, Any], fit_options: Sequence[str]) -> None:
+    """Log the finished table into the group of its runs, unless the runs are not in W&B either."""
+    options = dict(config.get("run") or {})
+    for option in fit_options:
+        if option.startswith("--run."):
+            key, _, value = option.removeprefix("--run.").partition("=")
+            options[key] = yaml.safe_load(value)
+    if options.get("wandb", True) is False or "--no-wandb" in fit_options:
+        return
+    from eoseg.tracking.ladder_run import log_ladder  # imports Lightning
+
+    log_ladder(
+        out / "runs",
+        f"{ladder.name}-table",
+        ladder.columns,
+        ladder.lines(),
+        chart=out / f"{ladder.name}.png",
+        project=options.get("project", "eoseg"),
+        group=options.get("group", f"course-{ladder.name}"),
+    )
 
 
 def _write(ladder: Ladder, out: Path) -> None:

@@ -112,15 +112,23 @@ class Ladder:
             return min(known, key=lambda method: abs(known[method]))
         return min(known, key=known.__getitem__) if smaller else max(known, key=known.__getitem__)
 
+    @property
+    def columns(self) -> list[str]:
+        """Titles of `lines`."""
+        return ["method", self.over[:-1], "parameters", "seconds", *self.figures]
+
+    def lines(self) -> list[list[str | float | int | None]]:
+        """One line per training; None where a figure is not defined."""
+        return [
+            [row.method, number, one.parameters, one.seconds, *map(one.figures.get, self.figures)]
+            for row in self.rows
+            for number, one in enumerate(row.measured)
+        ]
+
     def to_csv(self) -> str:
-        """One line per training."""
+        """One line per training; empty where a figure is not defined."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["method", self.over[:-1], "parameters", "seconds", *self.figures])
-        for row in self.rows:
-            for number, one in enumerate(row.measured):
-                values = [one.figures.get(name, "") for name in self.figures]
-                writer.writerow([row.method, number, one.parameters, one.seconds, *values])
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.lines()])
         return text.getvalue()
 
     def to_dict(self) -> dict[str, Any]:

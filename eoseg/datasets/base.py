@@ -1,6 +1,6 @@
 """What tasks, the command line and the dashboard ask of every datamodule."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
@@ -9,7 +9,7 @@ from eoseg.batch import Batch
 from eoseg.recipe import Plain, Schema, Statistics
 
 
-class EOData(LightningDataModule):
+class EOData(LightningDataModule, ABC):
     """Labelled images, divided into training, validation and test, with raw values.
 
     Everything follows from the configuration and the files, so that every process finds the same. Loaders

@@ -1,6 +1,6 @@
 """The synthetic world of the course: one land for every task, made so that spectra alone do not suffice.
 
-Eight places, each seen over a year and again a year later. On each there is something to learn for every
+Twelve places, each seen over a year and again a year later. On each there is something to learn for every
 chapter of a course:
 
 - *texture*: orchards have the colour of a mixture of meadow and wood; rows tell them apart;
@@ -55,8 +55,8 @@ COURSE_CLASSES = {
 CHANGE_CLASSES = {"unchanged": "#DDDDDD", "cleared": "#8D6E63", "built": "#C0392B", "flooded": "#2B6CB0"}
 """Names and colours of the changes."""
 
-PLACES = 8
-"""Places 0 to 4 are meant for training, 5 for validation, 6 and 7 for the test."""
+PLACES = 12
+"""Places 0 to 6 are meant for training, 7 and 8 for validation, 9 to 11 for the test."""
 
 DAYS = tuple(range(20, 350, 30))
 """Days of the year on which the land is seen, eleven of them."""
@@ -222,7 +222,7 @@ def make_course_world(folder: Path, *, seed: int = 0, places: int = PLACES, size
 
 
 def _write(folder: Path, number: int, place: Place) -> None:
-    name, grid = f"place_{number}", _grid(number, place)
+    name, grid = f"place_{number:02d}", _grid(number, place)
     days = [date(YEAR, 1, 1) + timedelta(days=day - 1) for day in DAYS]
     images = {
         folder / "images" / f"{name}.tif": place.looks[MIDSUMMER],

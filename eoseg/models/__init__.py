@@ -29,6 +29,7 @@ from eoseg.models.pixelwise import (
     perceptron,
     softmax_regression,
 )
+from eoseg.models.plain_unet import plain_unet
 from eoseg.models.registry import MODELS
 from eoseg.models.series import lstm, ltae, tempcnn, transformer
 from eoseg.models.series_dense import convlstm, utae
@@ -48,6 +49,7 @@ __all__ = [
 MODELS |= {
     "segmentation": {
         "unet": unet,
+        "plain_unet": plain_unet,
         "fcn": fcn,
         "deeplabv3plus": deeplabv3plus,
         "upernet": upernet,

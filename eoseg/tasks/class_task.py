@@ -17,6 +17,10 @@ from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
 from eoseg.tasks.task import Task, require_labels, require_time, usable
 
 
+_NO_CHANGE = ("unchanged", "nochange", "nonchange", "stable", "background")
+"""Names of "no change", letters only, that must not stand for a change."""
+
+
 class ClassTask(Task):
     """Train a network to give each pixel or chip a class."""
 
@@ -70,6 +74,8 @@ class ClassTask(Task):
                 f"{type(self).__name__} learns classes, but the data hold a quantity. Use RegressionTask."
             )
         require_time(type(self).__name__, self.kind, schema)
+        if self.kind == "change":
+            _require_no_change_first(schema)
         chosen = arch or self.default_arch
         network = build_network(
             chosen,
@@ -226,3 +232,13 @@ def _threshold_rule(
             f"threshold is a probability between 0 and 1, auto, validation or likeliest; found {threshold}."
         )
     return "fixed", float(threshold)
+
+
+def _require_no_change_first(schema: Schema) -> None:
+    """Refuse a list of changes whose first is not "no change", as far as the names tell."""
+    for name in schema.class_names[1:]:
+        if "".join(filter(str.isalpha, name.lower())) in _NO_CHANGE:
+            raise ConfigError(
+                f"The first class of ChangeTask is the one without change; found '{name}' after "
+                f"'{schema.class_names[0]}'. Write '{name}' first under 'classes'."
+            )

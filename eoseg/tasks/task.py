@@ -1,6 +1,6 @@
 """What all tasks share: one step for the three stages, exact figures, a recipe in each checkpoint."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, cast
 
@@ -36,7 +36,7 @@ class DataSource(Protocol):
         """Counts and values over the training pixels."""
 
 
-class Task(LightningModule):
+class Task(LightningModule, ABC):
     """A network, its loss, its figures and its optimiser. It never reads files.
 
     Call it as `task(image, valid) -> logits` with raw pixel values; see `eoseg.batch.Batch`.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eoseg.cli import course, main
+from eoseg.cli import main, rungs
 from eoseg.cli.course import Plan, climb
 from eoseg.cli.ladder import Measured
 from eoseg.datasets.course_world import make_course_world
@@ -64,9 +64,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], list[
             calls.append((yaml.safe_load(Path(path).read_text()), arguments[1:]))
         return Path()
 
-    monkeypatch.setattr(course, "train", train)
+    monkeypatch.setattr(rungs, "train", train)
     result = Measured({"oa": 0.5, "mean_f1": 0.5}, 1, 1.0, (2, 1), ((1, 1), (1, 1)))
-    monkeypatch.setattr(course, "read_measured", lambda *_: result)
+    monkeypatch.setattr(rungs, "read_measured", lambda *_: result)
     return calls
 
 

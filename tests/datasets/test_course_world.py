@@ -99,11 +99,11 @@ def test_a_world_is_written_on_one_grid_per_place_and_is_the_same_again(tmp_path
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     grids = set()
     for file in files:
-        if "place_1" in str(file):
+        if "place_01" in str(file):
             with rasterio.open(tmp_path / "one" / file) as source:
                 grids.add((source.transform, source.shape, source.crs.to_epsg()))
     assert len(grids) == 1
-    with rasterio.open(tmp_path / "one" / "change" / "place_0.tif") as source:
+    with rasterio.open(tmp_path / "one" / "change" / "place_00.tif") as source:
         assert source.nodata == 255
 
 

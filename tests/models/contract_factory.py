@@ -17,6 +17,7 @@ CLASSES = 4
 STEPS = 5
 SMALL: dict[str, dict[str, Plain]] = {
     "segmentation/unet": {"depth": 3, "channels": 4},
+    "segmentation/plain_unet": {"depth": 3, "width": 4},
     "segmentation/fcn": {"channels": 8},
     "segmentation/deeplabv3plus": {"channels": 8},
     "segmentation/upernet": {"channels": 8},

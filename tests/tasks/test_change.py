@@ -60,6 +60,11 @@ def test_a_pixel_counts_where_both_dates_are_valid() -> None:
     assert torch.equal(target[..., :7], batch["mask"][..., :7])
 
 
+def test_no_change_comes_first() -> None:
+    with pytest.raises(ConfigError, match="found 'No change' after 'changed'. Write 'No change' first"):
+        make_task(make_schema(("changed", "No change"), time="pair", steps=2))
+
+
 def test_the_threshold_is_the_best_of_the_validation_and_travels_in_the_checkpoint(tmp_path: Path) -> None:
     task, data = make_task(), world()
     trainer = train(task, data, tmp_path, max_epochs=4)
