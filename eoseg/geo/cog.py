@@ -1,4 +1,4 @@
-"""Writing a uint8 raster of any size, window by window, as a Cloud Optimized GeoTIFF.
+"""Writing a raster of any size, window by window, as a Cloud Optimized GeoTIFF.
 
 The way of a file: `NAME.part` (a tiled GeoTIFF, written window by window) -> `NAME.cog.part` (made from
 it by GDAL's COG driver, with overviews) -> read back and compared with what was written -> renamed to
@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from xml.sax.saxutils import escape
 
-import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from rasterio.windows import Window as RasterioWindow
 from eoseg.errors import OutputError
 from eoseg.geo.grid import Grid
 from eoseg.geo.scene import gdal_message
+from eoseg.geo.tally import ByteTally, FloatTally
 from eoseg.geo.window import Window
 from eoseg.recipe import IGNORE
 
@@ -52,10 +52,14 @@ class Layout:
     """Name of each value from 0 on, for QGIS and GDAL, which keep them beside the file."""
     scale: float | None = None
     """What a stored value is multiplied with to get its meaning."""
+    unit: str | None = None
+    """Of the values, such as "m"."""
+    cells: type[ByteTally | FloatTally] = ByteTally
+    """What kind of numbers the values are."""
 
 
 class CogWriter:
-    """Write a COG with nodata 255: `write` windows, `build` the file, `publish` it under its name.
+    """Write a COG: `write` windows, `build` the file, `publish` it under its name.
 
     Use it as a context manager: what is not published when the block ends is removed.
     """
@@ -80,8 +84,8 @@ class CogWriter:
         self.path = Path(path)
         self.grid = grid
         self.layout = layout
-        self.counts: NDArray[np.int64] = np.zeros(256, np.int64)
-        """How often each value was written, over all bands."""
+        self.written: Any = layout.cells()
+        """What was written so far, over all bands."""
         self._part = _beside(self.path, ".part")
         self._cog = _beside(self.path, ".cog.part")
         self._sidecar = _beside(self.path, ".aux.xml.part")
@@ -95,8 +99,8 @@ class CogWriter:
                     self._part,
                     "w",
                     driver="GTiff",
-                    dtype="uint8",
-                    nodata=IGNORE,
+                    dtype=layout.cells.dtype,
+                    nodata=layout.cells.nodata,
                     count=len(layout.bands),
                     height=grid.height,
                     width=grid.width,
@@ -124,16 +128,19 @@ class CogWriter:
             dataset.write_colormap(1, {**opaque, IGNORE: (0, 0, 0, 0)})
         if self.layout.scale is not None:
             dataset.scales = (self.layout.scale,) * len(self.layout.bands)
+        if self.layout.unit is not None:
+            dataset.units = (self.layout.unit,) * len(self.layout.bands)
 
     def write(self, window: Window, values: NDArray[Any]) -> None:
         """Write a window of all bands.
 
         Args:
             window: Where, inside the grid; no pixel may be written twice.
-            values: `(bands, height, width)`, or `(height, width)` for one band; integers 0 to 255.
+            values: `(bands, height, width)`, or `(height, width)` for one band: integers 0 to 255, or floats
+                with NaN where there is no value, as the layout says.
 
         Raises:
-            OutputError: The values do not fit the window or uint8, or the disk is full.
+            OutputError: The values do not fit the window or the layout, or the disk is full.
         """
         array = values if values.ndim == 3 else values[None]
         if array.shape != (len(self.layout.bands), window.height, window.width):
@@ -143,10 +150,10 @@ class CogWriter:
             )
         if not self.grid.window.contains(window):
             raise OutputError(f"'{self.path}' has no pixels at {window}; write inside its grid only.")
-        stored = _as_uint8(array, self.path)
         if self._dataset is None:
             raise OutputError(f"'{self.path}' is already built; write before.")
-        self.counts += np.bincount(stored.ravel(), minlength=256)
+        stored = self.written.store(array, self.path)
+        self.written.add(stored)
         with self._told("written"):
             self._dataset.write(stored, window=_area(window))
 
@@ -170,15 +177,16 @@ class CogWriter:
                 self._cog,
                 driver="COG",
                 COMPRESS="DEFLATE",
+                PREDICTOR=self.layout.cells.predictor,
                 BLOCKSIZE=str(COG_BLOCK),
                 OVERVIEW_RESAMPLING=self.layout.overviews,
                 BIGTIFF="IF_SAFER",
             )
-            found = _count_values(self._cog)
+            found = _read_back(self._cog, self.layout.cells())
             if self.layout.categories is not None:
                 self._sidecar.write_text(_category_xml(self.layout.categories), encoding="utf-8")
         # GDAL may learn that a disk is full when it closes a file, where nothing is raised any more.
-        if not np.array_equal(found, self.counts):
+        if found != self.written:
             raise OutputError(
                 f"'{self.path}' does not hold what was written to it. The disk may be full or failing: "
                 "check it, then run again."
@@ -258,30 +266,15 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"The folder '{path.parent}' is read-only for you. Choose another with --out.")
 
 
-def _as_uint8(array: NDArray[Any], path: Path) -> NDArray[np.uint8]:
-    """Store values as uint8, but never other values than were given."""
-    if array.dtype == np.uint8:
-        return array
-    low, high = array.min(), array.max()
-    if array.dtype.kind not in "iu" or low < 0 or high > 255:
-        raise OutputError(
-            f"'{path}' holds integers from 0 to 255; found {array.dtype} values from {low} to {high}. "
-            "Convert them before writing."
-        )
-    return array.astype(np.uint8)
-
-
-def _count_values(path: Path) -> NDArray[np.int64]:
-    """How often each value occurs in a uint8 raster, read in pieces."""
-    counts: NDArray[np.int64] = np.zeros(256, np.int64)
+def _read_back(path: Path, tally: ByteTally | FloatTally) -> ByteTally | FloatTally:
+    """Add all that a raster holds to an empty tally, in pieces."""
     with rasterio.open(path) as dataset:
         for row in range(0, dataset.height, _READ_BACK):
             for col in range(0, dataset.width, _READ_BACK):
                 height, width = min(_READ_BACK, dataset.height - row), min(_READ_BACK, dataset.width - col)
                 for number in dataset.indexes:
-                    piece = dataset.read(number, window=RasterioWindow(col, row, width, height))
-                    counts += np.bincount(piece.ravel(), minlength=256)
-    return counts
+                    tally.add(dataset.read(number, window=RasterioWindow(col, row, width, height)))
+    return tally
 
 
 def _category_xml(names: tuple[str, ...]) -> str:

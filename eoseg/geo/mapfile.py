@@ -78,7 +78,7 @@ class MapWriter(CogWriter):
     @property
     def class_pixels(self) -> tuple[int, ...]:
         """Pixels written per class."""
-        return tuple(int(count) for count in self.counts[: len(self._classes)])
+        return tuple(int(count) for count in self.written.counts[: len(self._classes)])
 
 
 class ProbabilityWriter(CogWriter):

@@ -1,4 +1,4 @@
-"""The U-Net of the paper itself, without an encoder made for photographs: it keeps features of single pixels."""
+"""The U-Net of the paper itself, which keeps features of single pixels, as encoders of photographs do not."""
 
 from itertools import pairwise
 from typing import cast

@@ -16,7 +16,6 @@ from eoseg.tasks.counts import ClassCounts, ProbabilityCounts, Sums
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
 from eoseg.tasks.task import Task, require_labels, require_time, usable
 
-
 _NO_CHANGE = ("unchanged", "nochange", "nonchange", "stable", "background")
 """Names of "no change", letters only, that must not stand for a change."""
 
