@@ -339,5 +339,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*tensorboardX.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
     warnings.filterwarnings("ignore", ".*dirpath has changed.*")  # a resumed run has its own folder
+    warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a network that is trained already
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).propagate = False  # they have handlers of their own
