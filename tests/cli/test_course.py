@@ -12,6 +12,7 @@ from eoseg.cli.course import Plan, climb
 from eoseg.cli.ladder import Measured
 from eoseg.datasets.course_world import make_course_world
 from eoseg.errors import ConfigError
+from eoseg.tracking import ladder_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +68,39 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], list[
     monkeypatch.setattr(rungs, "train", train)
     result = Measured({"oa": 0.5, "mean_f1": 0.5}, 1, 1.0, (2, 1), ((1, 1), (1, 1)))
     monkeypatch.setattr(rungs, "read_measured", lambda *_: result)
+    monkeypatch.setattr(ladder_run, "log_ladder", lambda *_, **__: None)
     return calls
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        ((), [("eoseg", "course-small")]),
+        (("--run.project=course", "--run.group=mine"), [("course", "mine")]),
+        (("--no-wandb",), []),
+        (("--run.wandb=false",), []),
+    ],
+)
+def test_the_table_goes_to_wandb_where_the_runs_go(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: list[Any],
+    options: tuple[str, ...],
+    known: list[tuple[str, str]],
+) -> None:
+    shown: list[tuple[str, str]] = []
+
+    def log_ladder(base: Path, name: str, columns: Any, rows: Any, **where: Any) -> None:
+        assert (base, name) == (tmp_path / "out" / "runs", "small-table")
+        assert columns[:2] == ["method", "seed"]
+        assert [row[0] for row in rows] == ["most frequent class", "image differencing", "FC-EF, small"]
+        assert where["chart"].is_file()
+        shown.append((where["project"], where["group"]))
+
+    monkeypatch.setattr(ladder_run, "log_ladder", log_ladder)
+    plan = Plan(1, None, ())
+    climb(write_ladder(tmp_path), plan, root=None, out=tmp_path / "out", fit_options=options)
+    assert shown == known
 
 
 def test_each_method_is_trained_with_each_seed(tmp_path: Path, trained: list[Any]) -> None:
