@@ -5,6 +5,7 @@ import copy
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 
 from eoseg.cli.configuration import load_config
 from eoseg.cli.ladder import Ladder, Measured, Row, trivial_row
-from eoseg.cli.rungs import Training, run_all
+from eoseg.cli.rungs import Training, open_pool, run_all
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
@@ -28,30 +29,39 @@ class Plan:
     folds: int | None
     methods: tuple[str, ...]
     """Names of the methods to train; all where there are none."""
-    jobs: int = 1
-    """Trainings at a time."""
 
 
 def main(command: str, argv: list[str]) -> None:
     """Train each ladder and write its table, its picture and its figures."""
     own, rest = _parser(command).parse_known_args(argv)
-    plan = Plan(own.seeds, own.folds, tuple(own.method or ()), own.jobs)
-    for path in own.ladders:
-        started = time.perf_counter()
-        ladder = climb(path, plan, root=own.root, out=own.out, fit_options=rest)
-        print(f"\n{ladder.to_markdown()}")
-        print(f"{path}: {time.perf_counter() - started:.0f} s. Table and picture: {own.out / path.stem}.*")
+    plan = Plan(own.seeds, own.folds, tuple(own.method or ()))
+    with open_pool(own.jobs) as pool:
+        for path in own.ladders:
+            started = time.perf_counter()
+            ladder = climb(path, plan, root=own.root, out=own.out, fit_options=rest, pool=pool)
+            print(f"\n{ladder.to_markdown()}")
+            gone = time.perf_counter() - started
+            print(f"{path}: {gone:.0f} s. Table and picture: {own.out / path.stem}.*", flush=True)
 
 
-def climb(path: Path, plan: Plan, *, root: str | None, out: Path, fit_options: Sequence[str] = ()) -> Ladder:
+def climb(
+    path: Path,
+    plan: Plan,
+    *,
+    root: str | None,
+    out: Path,
+    fit_options: Sequence[str] = (),
+    pool: ProcessPoolExecutor | None = None,
+) -> Ladder:
     """Train and test every method of a ladder; after each the table is written anew.
 
     Args:
         path: A configuration as for `eoseg fit`, with `methods`: a name and options of the model for each.
-        plan: How often each is trained, and how many at a time.
+        plan: How often each is trained.
         root: Folder of the data instead of the configuration's.
         out: Folder for NAME.md, NAME.csv, NAME.json and NAME.png, and for the runs.
         fit_options: Further options of `eoseg fit`.
+        pool: Trains several at a time; None for one after the other.
 
     Raises:
         ConfigError: The ladder has no methods, or a method is none of them.
@@ -68,7 +78,7 @@ def climb(path: Path, plan: Plan, *, root: str | None, out: Path, fit_options: S
     ]
     ladder = Ladder(path.stem, "folds" if plan.folds is not None else "seeds", [])
     rows: dict[str, list[Measured]] = {}
-    for training, measured in zip(trainings, run_all(trainings, plan.jobs), strict=True):
+    for training, measured in zip(trainings, run_all(trainings, pool), strict=True):
         rows.setdefault(training.method, []).append(measured)
         if len(rows[training.method]) == len(repeats):
             done = [Row(name, found) for name, found in rows.items()]

@@ -53,42 +53,51 @@ class Training:
         return _run_name(self.ladder, self.method, self.repeat)
 
 
-def run_all(trainings: Sequence[Training], jobs: int) -> Iterator[Measured]:
+@contextlib.contextmanager
+def open_pool(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes that train, each with its share of the cores; None where there is one job at a time."""
+    if jobs == 1:
+        yield None
+        return
+    # Not forked: the threads of torch do not survive that.
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def run_all(trainings: Sequence[Training], pool: ProcessPoolExecutor | None = None) -> Iterator[Measured]:
     """Train and test; gives the figures in the order of the trainings.
 
     Args:
         trainings: Which ones.
-        jobs: How many at a time. Each of several is a process of its own with its share of the cores, and
-            what it prints goes to `out/logs/NAME.log`.
+        pool: Trains several at a time, each of which prints to `out/logs/NAME.log`; None for one after the
+            other, here.
     """
     started = time.perf_counter()
-    if jobs == 1:
+    if pool is None:
         for number, training in enumerate(trainings, 1):
             print(f"\n{training.title} ({number} of {len(trainings)})", flush=True)
             yield _run(training)
         return
-    # Not forked: the threads of torch do not survive that.
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
-        futures = [pool.submit(_run_with_log, training) for training in trainings]
+    futures = [pool.submit(_run_with_log, training) for training in trainings]
+    for number, (training, future) in enumerate(zip(trainings, futures, strict=True), 1):
         try:
-            for number, (training, future) in enumerate(zip(trainings, futures, strict=True), 1):
-                try:
-                    measured = future.result()
-                except BrokenProcessPool as error:
-                    raise ConfigError(
-                        f"'{training.title}' or one beside it ended without a word, perhaps for lack of "
-                        f"memory. Take fewer --jobs; see {training.out / 'logs'}."
-                    ) from error
-                gone = time.perf_counter() - started
-                left = gone / number * (len(trainings) - number)
-                print(
-                    f"{training.title}: {measured.seconds:.0f} s of training. {number} of {len(trainings)} "
-                    f"done, about {left / 60:.0f} min left.",
-                    flush=True,
-                )
-                yield measured
-        finally:
-            pool.shutdown(cancel_futures=True)
+            measured = future.result()
+        except BrokenProcessPool as error:
+            raise ConfigError(
+                f"'{training.title}' or one beside it ended without a word, perhaps for lack of memory. Take "
+                f"fewer --jobs; see {training.out / 'logs'}."
+            ) from error
+        gone = time.perf_counter() - started
+        left = gone / number * (len(trainings) - number)
+        print(
+            f"{training.title}: {measured.seconds:.0f} s of training. {number} of {len(trainings)} done, "
+            f"about {left / 60:.0f} min left.",
+            flush=True,
+        )
+        yield measured
 
 
 def _run(training: Training) -> Measured:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from eoseg.cli import main, rungs
-from eoseg.cli.rungs import Training, run_all
+from eoseg.cli.rungs import Training, open_pool, run_all
 from eoseg.datasets.course_world import make_course_world
 from eoseg.errors import ConfigError
 
@@ -67,7 +67,7 @@ def test_a_reference_is_the_checkpoint_with_the_same_seed(
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     asked = training(tmp_path, network_args={"checkpoint": "{segmentation/U-Net}"}, encoder="{plain}")
-    assert list(run_all([asked], 1)) == ["measured"]
+    assert list(run_all([asked])) == ["measured"]
     (config,) = seen
     assert config["model"]["init_args"] == {
         "network_args": {"checkpoint": str(checkpoint)},
@@ -78,10 +78,13 @@ def test_a_reference_is_the_checkpoint_with_the_same_seed(
 def test_a_reference_to_what_was_not_trained_is_refused(tmp_path: Path) -> None:
     asked = training(tmp_path, network_args={"checkpoint": "{segmentation/U-Net}"})
     with pytest.raises(ConfigError, match="First train 'U-Net' of the ladder 'segmentation'"):
-        next(run_all([asked], 1))
+        next(run_all([asked]))
 
 
 def test_an_error_of_a_process_is_the_error_of_the_ladder(tmp_path: Path) -> None:
     asked = training(tmp_path, network_args={"checkpoint": "{segmentation/U-Net}"})
-    with pytest.raises(ConfigError, match="First train 'U-Net' of the ladder 'segmentation'"):
-        list(run_all([asked, asked], 2))
+    with (
+        open_pool(2) as pool,
+        pytest.raises(ConfigError, match="First train 'U-Net' of the ladder 'segmentation'"),
+    ):
+        list(run_all([asked, asked], pool))
