@@ -152,7 +152,7 @@ class CogWriter:
             raise OutputError(f"'{self.path}' has no pixels at {window}; write inside its grid only.")
         if self._dataset is None:
             raise OutputError(f"'{self.path}' is already built; write before.")
-        stored = self.written.store(array, self.path)
+        stored = self.written.store(array, self.path, window)
         self.written.add(stored)
         with self._told("written"):
             self._dataset.write(stored, window=_area(window))

@@ -26,8 +26,8 @@ class ByteTally:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     """How often each value was added."""
 
-    def store(self, values: NDArray[Any], path: object) -> NDArray[np.uint8]:
-        """Values as uint8, but never other values than were given.
+    def store(self, values: NDArray[Any], path: object, window: object) -> NDArray[np.uint8]:
+        """Values as uint8, but never other values than were given; path and window are for the message.
 
         Raises:
             OutputError: They are no integers from 0 to 255.
@@ -37,8 +37,8 @@ class ByteTally:
         low, high = values.min(), values.max()
         if values.dtype.kind not in "iu" or low < 0 or high > 255:
             raise OutputError(
-                f"'{path}' holds integers from 0 to 255; found {values.dtype} values from {low} to {high}. "
-                "Convert them before writing."
+                f"'{path}' holds integers from 0 to 255; found {values.dtype} values from {low} to {high} "
+                f"at {window}. Convert them before writing."
             )
         return values.astype(np.uint8)
 
@@ -70,8 +70,8 @@ class FloatTally:
     bits: int = 0
     """Sum of all numbers read as 32-bit integers, so that not one bit may differ."""
 
-    def store(self, values: NDArray[Any], path: object) -> NDArray[np.float32]:
-        """Values as float32.
+    def store(self, values: NDArray[Any], path: object, window: object) -> NDArray[np.float32]:
+        """Values as float32; path and window are for the message.
 
         Raises:
             OutputError: One is infinite.
@@ -79,8 +79,8 @@ class FloatTally:
         stored = values.astype(np.float32)
         if np.isinf(stored).any():
             raise OutputError(
-                f"'{path}' holds finite numbers and NaN; found an infinite one. The network may have "
-                "diverged: train again with a smaller learning rate."
+                f"'{path}' holds finite numbers and NaN; found an infinite one at {window}. The network may "
+                "have diverged: train again with a smaller learning rate."
             )
         return stored
 

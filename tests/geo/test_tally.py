@@ -29,12 +29,12 @@ def test_any_nan_is_no_value() -> None:
 
 @pytest.mark.parametrize("values", [np.array([-1]), np.array([256]), np.array([0.5])])
 def test_what_is_no_byte_is_refused(values) -> None:
-    with pytest.raises(OutputError, match="'map.tif' holds integers from 0 to 255; found"):
-        ByteTally().store(values, "map.tif")
+    with pytest.raises(OutputError, match="'map.tif' holds integers from 0 to 255; found .* at here"):
+        ByteTally().store(values, "map.tif", "here")
 
 
 def test_an_infinite_number_is_refused() -> None:
-    with pytest.raises(OutputError, match="found an infinite one"):
-        FloatTally().store(np.array([1.0, np.inf]), "map.tif")
-    with np.errstate(over="ignore"), pytest.raises(OutputError, match="found an infinite one"):
-        FloatTally().store(np.array([1e39]), "map.tif")
+    with pytest.raises(OutputError, match="found an infinite one at here"):
+        FloatTally().store(np.array([1.0, np.inf]), "map.tif", "here")
+    with np.errstate(over="ignore"), pytest.raises(OutputError, match="found an infinite one at here"):
+        FloatTally().store(np.array([1e39]), "map.tif", "here")
