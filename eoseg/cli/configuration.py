@@ -1,5 +1,6 @@
 """What a command line and its configuration files ask for, checked before anything heavy is imported."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,25 @@ def train(command: str, argv: Sequence[str]) -> Path:
     from eoseg.cli.trainer import run  # imports Lightning
 
     return run(command, arguments)
+
+
+def fit_and_test(
+    config: Mapping[str, Any], fit_options: Sequence[str], run_options: Sequence[str]
+) -> tuple[Path, Path]:
+    """Train with a configuration made in memory, and test; returns both run folders.
+
+    Args:
+        config: As in a file for `eoseg fit`.
+        fit_options: Further arguments of `eoseg fit`.
+        run_options: Those of both, such as `--run.name`.
+    """
+    import yaml
+
+    with tempfile.TemporaryDirectory(prefix="eoseg-") as scratch:
+        path = Path(scratch) / "config.yaml"
+        path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+        fitted = train("fit", [f"--config={path}", *fit_options, *run_options])
+    return fitted, train("test", [str(fitted), "--verbose=false", *run_options])
 
 
 def expand(command: str, argv: Sequence[str]) -> list[str]:

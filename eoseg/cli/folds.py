@@ -4,12 +4,11 @@ import argparse
 import copy
 import json
 import statistics
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eoseg.cli.configuration import load_config, train
+from eoseg.cli.configuration import fit_and_test, load_config
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
@@ -53,10 +52,9 @@ def cross_validate(argv: Sequence[str]) -> Path:
         raise ConfigError(
             "--compare-random compares with folds that lie apart, but the data name no groups. Set 'groups'."
         )
-    with tempfile.TemporaryDirectory(prefix="eoseg-folds-") as folder:
-        runs = _Runs(config, Path(folder), own.name or Path(own.config[0]).stem, rest, own.folds)
-        methods = [method, "random"] if own.compare_random else [method]
-        results = {name: runs.all_folds(name) for name in methods}
+    runs = _Runs(config, own.name or Path(own.config[0]).stem, rest, own.folds)
+    methods = [method, "random"] if own.compare_random else [method]
+    results = {name: runs.all_folds(name) for name in methods}
     target = runs.folder / f"{runs.name}-folds.json"
     content = {
         "folds": own.folds,
@@ -112,11 +110,8 @@ def _split_of(config: Mapping[str, Any]) -> dict[str, Any]:
 class _Runs:
     """The trainings of a cross-validation."""
 
-    def __init__(
-        self, config: Mapping[str, Any], scratch: Path, name: str, rest: Sequence[str], folds: int
-    ) -> None:
+    def __init__(self, config: Mapping[str, Any], name: str, rest: Sequence[str], folds: int) -> None:
         self._config = config
-        self._scratch = scratch
         self.name = name
         self._folds = folds
         self._rest = list(rest)
@@ -133,19 +128,11 @@ class _Runs:
     def _one(self, method: str, fold: int) -> Figures:
         print(f"\n{method} fold {fold + 1} of {self._folds}", flush=True)
         name = f"--run.name={self.name}-{method}-fold{fold}"
-        run = train("fit", [f"--config={self._write(method, fold)}", *self._rest, *self._shared, name])
-        evaluated = train("test", [str(run), "--verbose=false", *self._shared, name])
+        changed = fold_split(self._config, folds=self._folds, fold=fold, method=method)
+        run, evaluated = fit_and_test(changed, self._rest, [*self._shared, name])
         self.folder = run.parent.parent
         figures = json.loads((evaluated / "figures.json").read_text())["figures"]
         return {key.removeprefix("test/"): value for key, value in figures.items() if key.startswith("test/")}
-
-    def _write(self, method: str, fold: int) -> Path:
-        import yaml
-
-        changed = fold_split(self._config, folds=self._folds, fold=fold, method=method)
-        path = self._scratch / f"{self.name}.yaml"
-        path.write_text(yaml.safe_dump(changed, sort_keys=False))
-        return path
 
 
 def fold_split(

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,9 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from eoseg.cli.configuration import train
+from eoseg.cli.configuration import fit_and_test
 from eoseg.cli.folds import fold_split
 from eoseg.cli.ladder import Measured, read_measured
 from eoseg.errors import ConfigError
@@ -111,11 +108,7 @@ def _run(training: Training) -> Measured:
         *(option for option in training.fit_options if option.startswith(("--run.", "--no-wandb"))),
     ]
     seed = [] if training.folds is not None else [f"--seed_everything={training.repeat}"]
-    with tempfile.TemporaryDirectory(prefix="eoseg-course-") as scratch:
-        path = Path(scratch) / f"{training.ladder}.yaml"
-        path.write_text(yaml.safe_dump(changed, sort_keys=False))
-        fitted = train("fit", [f"--config={path}", *seed, *training.fit_options, *own])
-    return read_measured(fitted, train("test", [str(fitted), "--verbose=false", *own]))
+    return read_measured(*fit_and_test(changed, [*seed, *training.fit_options], own))
 
 
 def _run_with_log(training: Training) -> Measured:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eoseg.cli import main, rungs
+from eoseg.cli import configuration, main, rungs
 from eoseg.cli.rungs import Training, open_pool, run_all
 from eoseg.datasets.course_world import make_course_world
 from eoseg.errors import ConfigError
@@ -61,7 +61,7 @@ def test_a_reference_is_the_checkpoint_with_the_same_seed(
             seen.append(yaml.safe_load(Path(arguments[0].removeprefix("--config=")).read_text()))
         return tmp_path
 
-    monkeypatch.setattr(rungs, "train", train)
+    monkeypatch.setattr(configuration, "train", train)
     monkeypatch.setattr(rungs, "read_measured", lambda *_: "measured")
     checkpoint = tmp_path / "runs" / "segmentation-u_net-1" / "latest" / "model.ckpt"
     checkpoint.parent.mkdir(parents=True)
