@@ -7,6 +7,7 @@
     │   └── BandError      a band is missing, unknown or has implausible values
     ├── CheckpointError    a file is not an eoseg checkpoint, or does not fit
     └── OutputError        a result cannot be written
+        └── BusyError      another process is making it at this moment
 
 A message says what was expected, what was found and what to do. The command line prints it as one
 line and exits with status 2, so a message holds no line break.
@@ -42,6 +43,10 @@ class CheckpointError(EosegError):
 
 class OutputError(EosegError):
     """A result cannot be written."""
+
+
+class BusyError(OutputError):
+    """Another process is making the result at this moment."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from affine import Affine
+from raster_factory import write_layer
 from rasterio.crs import CRS
 
 from eoseg.geo.grid import Grid
-from eoseg.geo.mapfile import MapWriter
+from eoseg.geo.mapfile import class_layer
 from eoseg.recipe import MapClass, parse_classes
 
 CLASSES = parse_classes(
@@ -28,10 +29,7 @@ def write_map(
 ) -> Path:
     """Write class indices as a map."""
     grid = Grid(CRS.from_string(crs) if crs else None, transform, *classes.shape)
-    with MapWriter(path, grid, names) as writer:
-        writer.write(grid.window, classes)
-        writer.build({"EOSEG_CHECKPOINT_SHA256": "abc"})
-        writer.publish()
+    write_layer(path, grid, class_layer(names), classes, tags={"EOSEG_CHECKPOINT_SHA256": "abc"})
     return path
 
 

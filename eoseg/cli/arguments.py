@@ -1,6 +1,7 @@
 """What the commands that run a checkpoint over scenes share: values of arguments, early checks, the bar."""
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,13 @@ def require_input(checkpoint: Path, scenes: list[str]) -> None:
             raise DataError(f"There is no file '{scene}'. Check the path.")
 
 
+def cores_of_each(processes: int) -> int:
+    """Cores for each of several processes that share this machine."""
+    known = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(1, cores // processes)
+
+
 @contextmanager
 def progress_bar(name: str, *, shown: bool) -> Iterator["Callable[[Progress], None]"]:
     """A bar with speed and time left on standard error; nothing where that is no terminal."""
@@ -86,7 +94,9 @@ def progress_bar(name: str, *, shown: bool) -> Iterator["Callable[[Progress], No
         def report(progress: "Progress") -> None:
             done = bar.tasks[0]
             seconds = done.elapsed or 0.0
-            speed = f"{progress.pixels / 1e6 / seconds:.2f} MP/s" if seconds else ""
-            bar.update(task, completed=progress.pixels, total=progress.total, speed=speed)
+            first = bar.tasks[0].fields.setdefault("first", progress.done)  # of an earlier run
+            rate = (progress.done - first) / seconds if seconds else 0.0
+            speed = f"{rate / 1e6:.2f} MP/s" if progress.unit == "pixels" else f"{rate:.2f} tiles/s"
+            bar.update(task, completed=progress.done, total=progress.total, speed=speed)
 
         yield report

@@ -7,54 +7,107 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
-from eoseg.errors import ConfigError, DataError, OutputError
+from eoseg.cli.launch import launch
+from eoseg.errors import BusyError, ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.table import Table
 
-    from eoseg.predict import Prediction, ValueRange
+    from eoseg.models.network import Network
+    from eoseg.predict import Prediction, Progress, Rank, ValueRange
     from eoseg.recipe import Recipe, Time
 
 _RASTER_SUFFIXES = (".tif", ".tiff")
 
 
 def main(command: str, argv: list[str]) -> None:
-    """Map one scene or several, one after the other."""
+    """Map one scene or several, alone or together with other processes."""
     arguments = _parser(command).parse_args(argv)
     checkpoint, scenes = Path(arguments.checkpoint), list(arguments.scenes)
     require_input(checkpoint, scenes)
 
-    from eoseg.models.checkpoint import load_network  # imports torch
-    from eoseg.predict import PredictOptions, keep_freed_memory, predict_scene
+    from eoseg.models.checkpoint import load_network, read_checkpoint  # imports torch
+    from eoseg.predict import find_rank, keep_freed_memory
+
+    rank = find_rank()
+    if arguments.processes > 1 and rank.count == 1:
+        jobs = _jobs(scenes, arguments.out, read_checkpoint(checkpoint)[0].schema.time)
+        _require_targets(jobs, arguments)
+        with progress_bar(jobs[0].target.name, shown=not arguments.no_progress) as report:
+            launch(command, argv, arguments.processes, watch=lambda: _watch(jobs, report))
+        return
+    keep_freed_memory()
+    network, recipe = load_network(checkpoint)
+    jobs = _jobs(scenes, arguments.out, recipe.schema.time)
+    _require_targets(jobs, arguments)
+    for job in jobs:
+        _map(job, network, recipe, arguments, rank, alone=len(jobs) >= rank.count)
+
+
+def _map(
+    job: "_Job",
+    network: "Network",
+    recipe: "Recipe",
+    arguments: argparse.Namespace,
+    rank: "Rank",
+    *,
+    alone: bool,
+) -> None:
+    """Make a map alone, where no other process does, or one share of it."""
+    from eoseg.geo.parts import is_busy
+    from eoseg.predict import PredictOptions, Rank, predict_share
 
     options = PredictOptions(
         tile=arguments.tile,
         halo=arguments.halo,
         batch_size=arguments.batch_size,
         device=arguments.device,
-        memory_mb=arguments.memory,
+        max_memory_mb=arguments.max_memory,
         probabilities=arguments.probabilities,
         overwrite=arguments.overwrite,
         bands=arguments.bands,
         nodata=arguments.nodata,
         allow_range_mismatch=arguments.allow_range_mismatch,
     )
-    keep_freed_memory()
-    network, recipe = load_network(checkpoint)
-    jobs = _jobs(scenes, arguments.out, recipe.schema.time)
-    _require_targets(jobs, probabilities=arguments.probabilities, overwrite=arguments.overwrite)
-    for job in jobs:
-        with progress_bar(job.target.name, shown=not arguments.no_progress) as report:
-            prediction = predict_scene(
+    is_together = rank.count > 1
+    if is_together and alone and is_busy(job.target):
+        return
+    shown = not (arguments.no_progress or is_together)
+    try:
+        with progress_bar(job.target.name, shown=shown) as report:
+            prediction = predict_share(
                 network,
                 recipe,
                 job.scenes,
                 job.target,
+                rank=Rank(local=rank.local) if alone else rank,
                 options=options,
-                checkpoint=checkpoint,
+                checkpoint=Path(arguments.checkpoint),
                 progress=report,
             )
+    except BusyError:
+        if is_together:
+            return
+        raise
+    if prediction is not None:
         _print(prediction, recipe)
+    elif not is_together:
+        print(
+            f"'{job.target}' is already the map of this scene with this checkpoint and these options. "
+            "To make it anew: --overwrite."
+        )
+
+
+def _watch(jobs: "list[_Job]", report: "Callable[[Progress], None]") -> None:
+    """Show how many tiles all processes have finished, of the scenes that are begun."""
+    from eoseg.geo.parts import read_progress
+    from eoseg.predict import Progress
+
+    done, total = map(sum, zip(*(read_progress(job.target) for job in jobs), strict=True))
+    if total:
+        report(Progress(done, total, unit="tiles"))
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -94,8 +147,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         type=_pixels,
         default="auto",
         metavar="auto|PX",
-        help="side of what a tile writes; 'auto' is the largest that --memory allows, and for chips the size "
-        "of a chip: less makes a finer map (default: auto)",
+        help="side of what a tile writes; 'auto' is the largest that --max-memory allows, and for chips the "
+        "size of a chip: less makes a finer map (default: auto)",
     )
     work.add_argument(
         "--halo",
@@ -108,11 +161,20 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--batch-size", type=count, metavar="N", help="tiles per pass (default: 1, or up to 32 chips)"
     )
     work.add_argument(
-        "--memory",
+        "--max-memory",
         type=count,
         metavar="MB",
-        help="memory for the activations of a pass with '--tile auto' (default: 2048, and tiles that read "
-        "768 px a side, or up to 2048 px where the halo is large)",
+        help="memory that the run may take above that of the program: decides on '--tile auto' and on GDAL's "
+        "cache (default: 2048, and tiles that read 768 px a side, or up to 2048 px where the halo is large)",
+    )
+    work.add_argument(
+        "--processes",
+        type=count,
+        default=1,
+        metavar="N",
+        help="processes that share the work and the cores (default: 1). Under torchrun or srun each process "
+        "takes its share of a scene, or whole scenes where there are as many; stopped work goes on with "
+        "the same command, whatever their number",
     )
     work.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
@@ -174,25 +236,29 @@ def _jobs(scenes: list[str], out: Path | None, time: "Time") -> list[_Job]:
     return [_Job(group, folder / name) for group, name in zip(groups, names, strict=True)]
 
 
-def _require_targets(jobs: list[_Job], *, probabilities: bool, overwrite: bool) -> None:
+def _require_targets(jobs: list[_Job], arguments: argparse.Namespace) -> None:
     """Make the folder where it is missing, and refuse what cannot be written before any work.
 
+    A map that eoseg made may stay: it may be the one that is asked for.
+
     Raises:
-        OutputError: A map exists already, or its folder cannot be made or written.
+        OutputError: Another file exists already, or the folder cannot be made or written.
     """
     from eoseg.geo.cog import require_writable  # imports rasterio
     from eoseg.geo.mapfile import probability_path
+    from eoseg.predict.provenance import is_map
 
     folder = jobs[0].target.parent
-    if not folder.exists():
-        try:
-            folder.mkdir()
-        except OSError as error:
-            raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
     for job in jobs:
-        require_writable(job.target, overwrite=overwrite)
-        if probabilities:
-            require_writable(probability_path(job.target), overwrite=overwrite)
+        if is_map(job.target):
+            continue
+        require_writable(job.target, overwrite=arguments.overwrite)
+        if arguments.probabilities:
+            require_writable(probability_path(job.target), overwrite=arguments.overwrite)
 
 
 def _print(prediction: "Prediction", recipe: "Recipe") -> None:
@@ -208,9 +274,12 @@ def _print(prediction: "Prediction", recipe: "Recipe") -> None:
     skipped = f", {prediction.skipped} of them skipped (no valid pixel)" if prediction.skipped else ""
     say(
         f"{prediction.pixels:,} px in {prediction.seconds:.1f} s "
-        f"({prediction.megapixels_per_second:.2f} MP/s) on {prediction.device}: "
+        f"({prediction.megapixels_per_second:.2f} MP/s{_area(prediction)}) on {prediction.device}: "
         f"{prediction.tiles} tile(s) of {prediction.tile} px, halo {prediction.halo} px{skipped}"
     )
+    if prediction.resumed:
+        say(f"Went on with {prediction.resumed} tile(s) that an earlier run had finished.")
+    say(_times(prediction))
     say(_exactness(prediction))
     if prediction.values is not None:
         say(_values(prediction.values, prediction))
@@ -219,6 +288,23 @@ def _print(prediction: "Prediction", recipe: "Recipe") -> None:
     say(f"Map: {prediction.path}")
     if prediction.probabilities is not None:
         say(f"Probabilities: {prediction.probabilities}")
+
+
+def _area(prediction: "Prediction") -> str:
+    if prediction.square_kilometres is None:
+        return ""
+    return f", {prediction.square_kilometres / prediction.seconds:.3g} km2/s"
+
+
+def _times(prediction: "Prediction") -> str:
+    """What the time was spent on, of this process."""
+    times, total = prediction.times, prediction.seconds
+    rest = total - (times.compute + times.read + times.write + times.finish)
+    return (
+        f"Time: {times.compute / total:.0%} computing, {times.read / total:.0%} waiting for reads, "
+        f"{times.write / total:.0%} waiting for writes, {times.finish / total:.0%} making and checking the "
+        f"files, {max(0.0, rest) / total:.0%} starting"
+    )
 
 
 def _exactness(prediction: "Prediction") -> str:

@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from eoseg.cli.arguments import cores_of_each
 from eoseg.cli.configuration import fit_and_test
 from eoseg.cli.folds import fold_split
 from eoseg.cli.ladder import Measured, read_measured
@@ -121,10 +122,8 @@ def _run_with_log(training: Training) -> Measured:
 
 def _share_cores(jobs: int) -> None:
     """Give a process its share of the cores, before it imports what computes."""
-    known = hasattr(os, "sched_getaffinity")  # not on macOS
-    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
-        os.environ[name] = str(max(1, cores // jobs))
+        os.environ[name] = str(cores_of_each(jobs))
 
 
 def _run_name(ladder: str, method: str, repeat: int) -> str:

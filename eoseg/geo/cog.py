@@ -1,21 +1,20 @@
-"""Writing a raster of any size, window by window, as a Cloud Optimized GeoTIFF.
+"""From the parts of a run to Cloud Optimized GeoTIFFs that are complete or not there at all.
 
-The way of a file: `NAME.part` (a tiled GeoTIFF, written window by window) -> `NAME.cog.part` (made from
-it by GDAL's COG driver, with overviews) -> read back and compared with what was written -> renamed to
-`NAME`. Whatever fails, even Ctrl-C, leaves nothing behind and an older file of that name as it was.
+The way of a file: the parts as one virtual raster -> a COG made from it by GDAL's driver, with overviews ->
+compared, window by window, with the parts -> renamed. All this happens in the folder of the parts, and
+whatever fails leaves the parts, and an older file of that name, as they were.
 """
 
 import os
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any
 from xml.sax.saxutils import escape
 
+import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
@@ -24,226 +23,234 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from eoseg.errors import OutputError
-from eoseg.geo.grid import Grid
+from eoseg.geo.layer import Counts, Layer
+from eoseg.geo.parts import Parts, Piece, told
 from eoseg.geo.scene import gdal_message
-from eoseg.geo.tally import ByteTally, FloatTally
+from eoseg.geo.share import Share
 from eoseg.geo.window import Window
 from eoseg.recipe import IGNORE
 
 COG_BLOCK = 512
 """Height and width of the blocks of the finished file in pixels."""
 
-_READ_BACK = 4 * COG_BLOCK
+_READ_BACK = 2 * COG_BLOCK
+_ENVI_TYPES = {"uint8": 1, "float32": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """What the values of the raster mean."""
+class Finished:
+    """What was put in place."""
 
-    bands: tuple[str, ...]
-    """Descriptions of the bands."""
-    overviews: Literal["MODE", "AVERAGE"]
-    """How overviews are made: MODE for classes, AVERAGE for quantities."""
-    tags: Mapping[str, str]
-    """Metadata that says what the values are."""
-    colors: Mapping[int, tuple[int, int, int]] | None = None
-    """Colour of each value; None for no colour table."""
-    categories: tuple[str, ...] | None = None
-    """Name of each value from 0 on, for QGIS and GDAL, which keep them beside the file."""
-    scale: float | None = None
-    """What a stored value is multiplied with to get its meaning."""
-    unit: str | None = None
-    """Of the values, such as "m"."""
-    cells: type[ByteTally | FloatTally] = ByteTally
-    """What kind of numbers the values are."""
+    counts: list[Counts]
+    """Of each layer."""
+    skipped: int
+    """Tiles without a valid pixel."""
 
 
-class CogWriter:
-    """Write a COG: `write` windows, `build` the file, `publish` it under its name.
+def finish_files(
+    parts: Parts,
+    paths: Sequence[Path],
+    tags: Callable[[int], Mapping[str, str]],
+    *,
+    threads: int = 1,
+) -> Finished | None:
+    """Make the files of a run whose shares are complete, and remove its parts.
 
-    Use it as a context manager: what is not published when the block ends is removed.
+    Args:
+        parts: The run.
+        paths: Where each layer's file will be, the map first.
+        tags: Gives the metadata for every file, beside the layer's own: where it comes from. Called with
+            the number of tiles without a valid pixel, once the values are known to be whole.
+        threads: Threads that compress.
+
+    Returns:
+        What was made; None where another process makes it, or has made it.
+
+    Raises:
+        OutputError: The disk is full, a part was damaged, or a file does not hold what was computed.
     """
+    with parts.only_here() as mine:
+        if not mine:
+            return None
+        skipped = 0
+        for number in range(parts.shares):
+            with Share(parts, number, wait=True) as share:
+                skipped += share.skipped
+                if share.pending:
+                    raise OutputError(
+                        f"{len(share.pending)} tile(s) of '{parts.target}' were damaged on disk after they "
+                        "were computed. Run the same command again: it computes them anew."
+                    )
+        metadata = tags(skipped)
+        counts = [_build(parts, number, path, metadata, threads) for number, path in enumerate(paths)]
+        for number, path in reversed(list(enumerate(paths))):  # the map last: where it is, all is
+            _publish(parts, number, path)
+        parts.remove()
+        return Finished(counts, skipped)
 
-    def __init__(
-        self, path: str | Path, grid: Grid, layout: Layout, *, block: int = COG_BLOCK, overwrite: bool = False
-    ) -> None:
-        """Begin the part file.
 
-        Args:
-            path: Where the finished file will be.
-            grid: Its CRS, transform and size.
-            layout: What its values mean.
-            block: Height and width of the part file's blocks: best a divisor of the windows' lattice.
-                Where it is no multiple of 16, blocks have the usual size and are not compressed, so
-                that writing one in pieces costs no space.
-            overwrite: Replace an existing file, at the very end.
+def _cog_path(parts: Parts, number: int) -> Path:
+    return parts.folder / f"{number}.cog.tif"
 
-        Raises:
-            OutputError: The file exists, or nothing can be written there.
-        """
-        self.path = Path(path)
-        self.grid = grid
-        self.layout = layout
-        self.written: Any = layout.cells()
-        """What was written so far, over all bands."""
-        self._part = _beside(self.path, ".part")
-        self._cog = _beside(self.path, ".cog.part")
-        self._sidecar = _beside(self.path, ".aux.xml.part")
-        require_writable(self.path, overwrite=overwrite)
-        compressed = block % 16 == 0
-        size = block if compressed else COG_BLOCK
-        self._dataset: rasterio.io.DatasetWriter | None = None
-        try:
-            with self._told("begun"), quiet_georeference():
-                self._dataset = rasterio.open(
-                    self._part,
-                    "w",
-                    driver="GTiff",
-                    dtype=layout.cells.dtype,
-                    nodata=layout.cells.nodata,
-                    count=len(layout.bands),
-                    height=grid.height,
-                    width=grid.width,
-                    crs=grid.crs,
-                    transform=grid.transform,
-                    tiled=True,
-                    blockxsize=size,
-                    blockysize=size,
-                    compress="DEFLATE" if compressed else "NONE",
-                    zlevel=1,  # the part file lives for one run
-                    interleave="band",
-                    sparse_ok=True,
-                    bigtiff="IF_SAFER",
-                )
-                self._annotate(self._dataset)
-        except BaseException:
-            self.abort()
-            raise
 
-    def _annotate(self, dataset: Any) -> None:
-        for number, name in enumerate(self.layout.bands, start=1):
-            dataset.set_band_description(number, name)
-        if self.layout.colors is not None:
-            opaque = {value: (*color, 255) for value, color in self.layout.colors.items()}
-            dataset.write_colormap(1, {**opaque, IGNORE: (0, 0, 0, 0)})
-        if self.layout.scale is not None:
-            dataset.scales = (self.layout.scale,) * len(self.layout.bands)
-        if self.layout.unit is not None:
-            dataset.units = (self.layout.unit,) * len(self.layout.bands)
+def _sidecar_path(parts: Parts, number: int) -> Path:
+    return parts.folder / f"{number}.aux.xml"
 
-    def write(self, window: Window, values: NDArray[Any]) -> None:
-        """Write a window of all bands.
 
-        Args:
-            window: Where, inside the grid; no pixel may be written twice.
-            values: `(bands, height, width)`, or `(height, width)` for one band: integers 0 to 255, or floats
-                with NaN where there is no value, as the layout says.
+def _build(parts: Parts, number: int, path: Path, tags: Mapping[str, str], threads: int) -> Counts:
+    """Make the file of one layer in the folder of the parts, and make sure of it."""
+    layer, cog = parts.layers[number], _cog_path(parts, number)
+    with _told(path, "finished"), quiet_georeference():
+        virtual = _virtual_raster(parts, number, {**tags, **layer.tags})
+        rasterio.shutil.copy(
+            virtual,
+            cog,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            PREDICTOR="YES" if layer.dtype == "float32" else "NO",  # classes gain nothing by one
+            BLOCKSIZE=str(COG_BLOCK),
+            OVERVIEW_RESAMPLING=layer.overviews,
+            NUM_THREADS=str(threads),
+            BIGTIFF="IF_SAFER",
+        )
+        sidecar = _sidecar_path(parts, number)
+        sidecar.unlink(missing_ok=True)
+        if layer.categories is not None:
+            sidecar.write_text(_category_xml(layer.categories), encoding="utf-8")
+        counts = _read_back(parts, number)
+    # GDAL may learn that a disk is full when it closes a file, where nothing is raised any more.
+    if counts is None:
+        cog.unlink(missing_ok=True)
+        raise OutputError(
+            f"'{path}' does not hold what was computed for it. The disk may be full or failing: check it, "
+            "then run the same command again."
+        )
+    stray = None if counts.values is None else counts.values[:, layer.highest + 1 : IGNORE].any()
+    if stray:
+        raise OutputError(
+            f"'{path}' holds 0 to {layer.highest} and {IGNORE}; found others. Start anew with --overwrite."
+        )
+    return counts
 
-        Raises:
-            OutputError: The values do not fit the window or the layout, or the disk is full.
-        """
-        array = values if values.ndim == 3 else values[None]
-        if array.shape != (len(self.layout.bands), window.height, window.width):
-            raise OutputError(
-                f"A window of {len(self.layout.bands)} x {window.height} x {window.width} values is written "
-                f"at once; found an array of {' x '.join(map(str, values.shape))}."
-            )
-        if not self.grid.window.contains(window):
-            raise OutputError(f"'{self.path}' has no pixels at {window}; write inside its grid only.")
-        if self._dataset is None:
-            raise OutputError(f"'{self.path}' is already built; write before.")
-        stored = self.written.store(array, self.path, window)
-        self.written.add(stored)
-        with self._told("written"):
-            self._dataset.write(stored, window=_area(window))
 
-    def build(self, tags: Mapping[str, str]) -> None:
-        """Close the part file, make the COG from it and make sure that it holds what was written.
+def _virtual_raster(parts: Parts, number: int, tags: Mapping[str, str]) -> Path:
+    """A raster that GDAL puts together from the files of the shares as it reads."""
+    layer, path = parts.layers[number], parts.folder / f"{number}.vrt"
+    for share in range(parts.shares):
+        raw = parts.raw_path(share, number)
+        first, end = parts.rows(share)
+        raw.with_name(f"{raw.name}.hdr").write_text(
+            f"ENVI\nsamples = {parts.grid.width}\nlines = {end - first}\nbands = {len(layer.bands)}\n"
+            f"header offset = 0\nfile type = ENVI Standard\ndata type = {_ENVI_TYPES[layer.dtype]}\n"
+            "interleave = bsq\nbyte order = 0\n",
+            encoding="ascii",
+        )
+    path.unlink(missing_ok=True)
+    with rasterio.open(
+        path,
+        "w",
+        driver="VRT",
+        dtype=layer.dtype,
+        nodata=layer.nodata,
+        count=len(layer.bands),
+        height=parts.grid.height,
+        width=parts.grid.width,
+        crs=parts.grid.crs,
+        transform=parts.grid.transform,
+    ) as dataset:
+        _annotate(dataset, layer)
+        dataset.update_tags(**tags)
+        for band in dataset.indexes:
+            sources = {
+                f"source_{place}": _source_xml(piece, parts.raw_path(piece.share, number).name, band)
+                for place, piece in enumerate(parts.pieces())
+            }
+            dataset.update_tags(band, ns="new_vrt_sources", **sources)
+    return path
 
-        Args:
-            tags: Metadata for the file, beside the layout's: where it comes from.
 
-        Raises:
-            OutputError: The disk is full, or the file does not hold what was written: each pixel once.
-        """
-        if self._dataset is None:
-            raise OutputError(f"'{self.path}' is already built.")
-        with self._told("finished"), quiet_georeference():
-            self._dataset.update_tags(**{**tags, **self.layout.tags})
-            self._dataset.close()
-            self._dataset = None
-            rasterio.shutil.copy(
-                self._part,
-                self._cog,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR=self.layout.cells.predictor,
-                BLOCKSIZE=str(COG_BLOCK),
-                OVERVIEW_RESAMPLING=self.layout.overviews,
-                BIGTIFF="IF_SAFER",
-            )
-            found = _read_back(self._cog, self.layout.cells())
-            if self.layout.categories is not None:
-                self._sidecar.write_text(_category_xml(self.layout.categories), encoding="utf-8")
-        # GDAL may learn that a disk is full when it closes a file, where nothing is raised any more.
-        if found != self.written:
-            raise OutputError(
-                f"'{self.path}' does not hold what was written to it. The disk may be full or failing: "
-                "check it, then run again."
-            )
-        self._part.unlink()
+def _source_xml(piece: Piece, name: str, band: int) -> str:
+    """GDAL's words for a rectangle of another raster: https://gdal.org/en/stable/drivers/raster/vrt.html."""
+    window = piece.window
+    size = f'xOff="{window.col}" xSize="{window.width}" ySize="{window.height}"'
+    return (
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+        f"<SourceBand>{band}</SourceBand>"
+        f'<SrcRect {size} yOff="{window.row - piece.first_row}"/><DstRect {size} yOff="{window.row}"/>'
+        "</SimpleSource>"
+    )
 
-    def publish(self) -> None:
-        """Give the built file its name.
 
-        Raises:
-            OutputError: The file was not built, or cannot be renamed.
-        """
-        if not self._cog.exists():
-            raise OutputError(f"'{self.path}' must be built before it is published.")
-        target = _beside(self.path, ".aux.xml")
-        with self._told("put in place"):
-            # The sidecar first: a file under its own name is complete.
-            if self._sidecar.exists():
-                self._sidecar.replace(target)
-            else:
-                target.unlink(missing_ok=True)  # of a file that is replaced
-            with self._cog.open("rb") as file:
-                os.fsync(file.fileno())
-            self._cog.replace(self.path)
+def _annotate(dataset: Any, layer: Layer) -> None:
+    for number, name in enumerate(layer.bands, start=1):
+        dataset.set_band_description(number, name)
+    if layer.colors is not None:
+        opaque = {value: (*color, 255) for value, color in enumerate(layer.colors)}
+        dataset.write_colormap(1, {**opaque, IGNORE: (0, 0, 0, 0)})
+    if layer.scale is not None:
+        dataset.scales = (layer.scale,) * len(layer.bands)
+    if layer.unit is not None:
+        dataset.units = (layer.unit,) * len(layer.bands)
 
-    def abort(self) -> None:
-        """Remove all that is not published."""
-        if self._dataset is not None:
-            with suppress(RasterioError, CPLE_BaseError):  # it is thrown away
-                self._dataset.close()
-            self._dataset = None
-        names = (self._part.name, self._cog.name, self._sidecar.name)
-        if self.path.parent.is_dir():
-            for leftover in self.path.parent.iterdir():  # GDAL's temporary overviews too
-                ours = leftover.name in names or leftover.name.startswith(tuple(f"{name}." for name in names))
-                if ours and leftover.is_file():
-                    leftover.unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
-        return self
+def _read_back(parts: Parts, number: int) -> Counts | None:
+    """Compare the file with the parts, value by value; None where they differ."""
+    counts = Counts()
+    with rasterio.open(_cog_path(parts, number)) as dataset:
+        for piece in parts.pieces():
+            with Share(parts, piece.share, wait=True, check=False) as share:
+                for window in _windows(piece.window):
+                    stored = share.read(number, window)
+                    area = RasterioWindow(window.col, window.row, window.width, window.height)
+                    if not _equal(stored, dataset.read(window=area)):
+                        return None
+                    counts.add(stored)
+    return counts
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
 
-    @contextmanager
-    def _told(self, done: str) -> Iterator[None]:
-        """Turn what GDAL and the system raise into one line."""
-        try:
-            yield
-        except (RasterioError, CPLE_BaseError, OSError) as error:
-            free = shutil.disk_usage(self.path.parent).free / 2**20 if self.path.parent.is_dir() else 0.0
-            raise OutputError(
-                f"'{self.path}' could not be {done}: {gdal_message(error).rstrip('.')}. Its disk has "
-                f"{free:,.0f} MB left; check space and permission, or choose another place with --out."
-            ) from error
+def _windows(area: Window) -> Iterator[Window]:
+    """Cut an area along the lattice of the file's blocks."""
+    row = area.row
+    while row < area.row_stop:
+        row_stop = min(area.row_stop, (row // _READ_BACK + 1) * _READ_BACK)
+        col = area.col
+        while col < area.col_stop:
+            col_stop = min(area.col_stop, (col // _READ_BACK + 1) * _READ_BACK)
+            yield Window.from_stops(row, col, row_stop, col_stop)
+            col = col_stop
+        row = row_stop
+
+
+def _equal(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    if first.dtype == np.uint8:
+        return np.array_equal(first, second)
+    # Bit by bit, but for NaN, which has many patterns of bits that software may exchange.
+    same = first.view(np.uint32) == second.view(np.uint32)
+    return bool((same | (np.isnan(first) & np.isnan(second))).all())
+
+
+def _publish(parts: Parts, number: int, path: Path) -> None:
+    """Give a file its name; its sidecar first: a file under its own name is complete."""
+    sidecar, target = _sidecar_path(parts, number), path.with_name(f"{path.name}.aux.xml")
+    with _told(path, "put in place"):
+        if sidecar.exists():
+            sidecar.replace(target)
+        else:
+            target.unlink(missing_ok=True)  # of a file that is replaced
+        with _cog_path(parts, number).open("rb") as file:
+            os.fsync(file.fileno())
+        _cog_path(parts, number).replace(path)
+
+
+@contextmanager
+def _told(path: Path, done: str) -> Iterator[None]:
+    """Turn what GDAL and the system raise into one line."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        raise told(path, done, OSError(None, gdal_message(error))) from error
+    except OSError as error:
+        raise told(path, done, error) from error
 
 
 def require_writable(path: Path, *, overwrite: bool) -> None:
@@ -266,17 +273,6 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"The folder '{path.parent}' is read-only for you. Choose another with --out.")
 
 
-def _read_back(path: Path, tally: ByteTally | FloatTally) -> ByteTally | FloatTally:
-    """Add all that a raster holds to an empty tally, in pieces."""
-    with rasterio.open(path) as dataset:
-        for row in range(0, dataset.height, _READ_BACK):
-            for col in range(0, dataset.width, _READ_BACK):
-                height, width = min(_READ_BACK, dataset.height - row), min(_READ_BACK, dataset.width - col)
-                for number in dataset.indexes:
-                    tally.add(dataset.read(number, window=RasterioWindow(col, row, width, height)))
-    return tally
-
-
 def _category_xml(names: tuple[str, ...]) -> str:
     """GDAL's sidecar with a name for each value: a TIFF itself has no place for them.
 
@@ -295,11 +291,3 @@ def quiet_georeference() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-def _area(window: Window) -> RasterioWindow:
-    return RasterioWindow(window.col, window.row, window.width, window.height)
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

@@ -40,6 +40,14 @@ class Grid:
         return math.hypot(self.transform.a, self.transform.d), math.hypot(self.transform.b, self.transform.e)
 
     @property
+    def square_kilometres(self) -> float | None:
+        """Area on the map; None where the CRS has no unit of length."""
+        if self.crs is None or not self.crs.is_projected:
+            return None
+        metres = float(self.crs.linear_units_factor[1])
+        return abs(self.transform.determinant) * self.height * self.width * metres**2 / 1e6
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right and top in units of the CRS."""
         corners = [self.transform @ corner for corner in self._corners()]

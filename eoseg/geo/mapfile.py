@@ -3,16 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eoseg.errors import DataError, OutputError
-from eoseg.geo.cog import COG_BLOCK, CogWriter, Layout
+from eoseg.errors import DataError
 from eoseg.geo.grid import Grid
+from eoseg.geo.layer import Layer
 from eoseg.geo.scene import Scene, open_dataset
-from eoseg.geo.window import Window
 from eoseg.recipe import IGNORE, MapClass
 
 PROBABILITY_STEPS = 250
@@ -23,128 +22,33 @@ type MapKind = Literal["classes", "labels", "probabilities"]
 _KIND, _CLASSES = "EOSEG_KIND", "EOSEG_CLASSES"
 
 
-class MapWriter(CogWriter):
-    """Write a map of classes: see `CogWriter` for the way of the file."""
-
-    def __init__(
-        self,
-        path: str | Path,
-        grid: Grid,
-        classes: tuple[MapClass, ...],
-        *,
-        block: int = COG_BLOCK,
-        overwrite: bool = False,
-    ) -> None:
-        """Begin a map.
-
-        Args:
-            path: Where the finished map will be.
-            grid: The scene's grid.
-            classes: The classes, in the order of their indices.
-            block: See `CogWriter`.
-            overwrite: Replace an existing map, at the very end.
-
-        Raises:
-            OutputError: The file exists, or nothing can be written there.
-        """
-        layout = Layout(
-            bands=("class",),
-            overviews="MODE",
-            tags=_own_tags("classes", classes),
-            colors={index: entry.color for index, entry in enumerate(classes)},
-            categories=tuple(entry.name for entry in classes),
-        )
-        super().__init__(path, grid, layout, block=block, overwrite=overwrite)
-        self._classes = classes
-
-    def write(self, window: Window, values: NDArray[Any]) -> None:
-        """Write classes.
-
-        Args:
-            window: Where, inside the grid.
-            values: Class indices `(height, width)`, or `IGNORE` where there is no class.
-
-        Raises:
-            OutputError: A value is no class, or the disk is full.
-        """
-        unknown = (values != IGNORE) & ((values < 0) | (values >= len(self._classes)))
-        if unknown.any():
-            raise OutputError(
-                f"A map of {len(self._classes)} classes holds 0 to {len(self._classes) - 1} and {IGNORE}; "
-                f"found {values[unknown][0]}."
-            )
-        super().write(window, values)
-
-    @property
-    def class_pixels(self) -> tuple[int, ...]:
-        """Pixels written per class."""
-        return tuple(int(count) for count in self.written.counts[: len(self._classes)])
+def class_layer(classes: tuple[MapClass, ...]) -> Layer:
+    """A map of classes: the index of a class, in its colour and with its name."""
+    return Layer(
+        bands=("class",),
+        overviews="MODE",
+        highest=len(classes) - 1,
+        tags=_own_tags("classes", classes),
+        colors=tuple(entry.color for entry in classes),
+        categories=tuple(entry.name for entry in classes),
+    )
 
 
-class ProbabilityWriter(CogWriter):
-    """Write the probability of each class, one band per class, in steps of 1/250."""
-
-    def __init__(
-        self,
-        path: str | Path,
-        grid: Grid,
-        classes: tuple[MapClass, ...],
-        *,
-        block: int = COG_BLOCK,
-        overwrite: bool = False,
-    ) -> None:
-        """Begin a raster of probabilities; the arguments are those of `MapWriter`."""
-        names = tuple(entry.name for entry in classes)
-        tags = _own_tags("probabilities", classes)
-        layout = Layout(bands=names, overviews="AVERAGE", tags=tags, scale=1 / PROBABILITY_STEPS)
-        super().__init__(path, grid, layout, block=block, overwrite=overwrite)
+def label_layer(classes: tuple[MapClass, ...]) -> Layer:
+    """A map of several labels per pixel, one band for each: 1 where it holds, 0 where it does not."""
+    names = tuple(entry.name for entry in classes)
+    return Layer(bands=names, overviews="MODE", highest=1, tags=_own_tags("labels", classes))
 
 
-class LabelWriter(CogWriter):
-    """Write several labels per pixel, one band for each: 1 where it holds, 0 where it does not."""
-
-    def __init__(
-        self,
-        path: str | Path,
-        grid: Grid,
-        classes: tuple[MapClass, ...],
-        *,
-        block: int = COG_BLOCK,
-        overwrite: bool = False,
-    ) -> None:
-        """Begin a raster of labels; the arguments are those of `MapWriter`."""
-        names = tuple(entry.name for entry in classes)
-        layout = Layout(bands=names, overviews="MODE", tags=_own_tags("labels", classes))
-        super().__init__(path, grid, layout, block=block, overwrite=overwrite)
-        self._holding: NDArray[np.int64] = np.zeros(len(classes), np.int64)
-        self._known = 0
-
-    def write(self, window: Window, values: NDArray[Any]) -> None:
-        """Write labels.
-
-        Args:
-            window: Where, inside the grid.
-            values: `(K, height, width)` of 0 and 1; `IGNORE` in all bands of a pixel without value.
-
-        Raises:
-            OutputError: A value is none of these, or the disk is full.
-        """
-        unknown = ~np.isin(values, (0, 1, IGNORE))
-        if unknown.any():
-            raise OutputError(f"A map of labels holds 0, 1 and {IGNORE}; found {values[unknown][0]}.")
-        super().write(window, values)
-        self._holding += (values == 1).sum(axis=(1, 2))
-        self._known += int((values[0] != IGNORE).sum())
-
-    @property
-    def class_pixels(self) -> tuple[int, ...]:
-        """Pixels written at which each label holds."""
-        return tuple(int(count) for count in self._holding)
-
-    @property
-    def known_pixels(self) -> int:
-        """Pixels written that have labels, be it none of them."""
-        return self._known
+def probability_layer(classes: tuple[MapClass, ...]) -> Layer:
+    """The probability of each class, one band per class, in steps of 1/250."""
+    return Layer(
+        bands=tuple(entry.name for entry in classes),
+        overviews="AVERAGE",
+        highest=PROBABILITY_STEPS,
+        tags=_own_tags("probabilities", classes),
+        scale=1 / PROBABILITY_STEPS,
+    )
 
 
 def probability_path(map_path: Path) -> Path:

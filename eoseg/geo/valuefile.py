@@ -5,56 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eoseg.errors import DataError
-from eoseg.geo.cog import COG_BLOCK, CogWriter, Layout
 from eoseg.geo.grid import Grid
+from eoseg.geo.layer import Layer
 from eoseg.geo.scene import Scene, open_dataset
-from eoseg.geo.tally import FloatTally
 from eoseg.recipe import Quantity
 
 _KIND, _QUANTITY = "EOSEG_KIND", "EOSEG_QUANTITY"
 
 
-class ValueWriter(CogWriter):
-    """Write a float32 COG of one band with nodata NaN: see `CogWriter` for the way of the file.
-
-    The band is described by the quantity's name and has its unit as unit type. Overviews are means.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        grid: Grid,
-        quantity: Quantity,
-        *,
-        block: int = COG_BLOCK,
-        overwrite: bool = False,
-    ) -> None:
-        """Begin a file.
-
-        Args:
-            path: Where the finished file will be.
-            grid: The scene's grid.
-            quantity: What the numbers are.
-            block: See `CogWriter`.
-            overwrite: Replace an existing file, at the very end.
-
-        Raises:
-            OutputError: The file exists, or nothing can be written there.
-        """
-        content = json.dumps({"name": quantity.name, "unit": quantity.unit}, ensure_ascii=False)
-        layout = Layout(
-            bands=(quantity.name,),
-            overviews="AVERAGE",
-            tags={_KIND: "values", _QUANTITY: content},
-            unit=quantity.unit,
-            cells=FloatTally,
-        )
-        super().__init__(path, grid, layout, block=block, overwrite=overwrite)
-
-    @property
-    def value_pixels(self) -> int:
-        """Pixels written with a value."""
-        return int(self.written.known)
+def value_layer(quantity: Quantity) -> Layer:
+    """One band of float32, described by the quantity's name, with its unit. Overviews are means."""
+    content = json.dumps({"name": quantity.name, "unit": quantity.unit}, ensure_ascii=False)
+    return Layer(
+        bands=(quantity.name,),
+        overviews="AVERAGE",
+        dtype="float32",
+        tags={_KIND: "values", _QUANTITY: content},
+        unit=quantity.unit,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,20 @@
 """From a checkpoint and a scene to a map. Imports neither lightning nor tasks."""
 
-from eoseg.predict.engine import predict_scene
+from eoseg.predict.engine import predict_scene, predict_share
 from eoseg.predict.memory import keep_freed_memory
-from eoseg.predict.options import Disagreement, Prediction, PredictOptions, Progress, ValueRange
+from eoseg.predict.options import Disagreement, Prediction, PredictOptions, Progress, Times, ValueRange
+from eoseg.predict.ranks import Rank, find_rank
 
 __all__ = [
     "Disagreement",
     "PredictOptions",
     "Prediction",
     "Progress",
+    "Rank",
+    "Times",
     "ValueRange",
+    "find_rank",
     "keep_freed_memory",
     "predict_scene",
+    "predict_share",
 ]

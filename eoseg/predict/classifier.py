@@ -54,17 +54,10 @@ class Classifier:
 
         Raises:
             CheckpointError: The network gives another number of outputs, or values that are no numbers.
-            ConfigError: The tiles do not fit the memory of the GPU.
+            torch.OutOfMemoryError: The tiles do not fit the memory of the GPU.
         """
-        try:
-            logits = self._forward(tiles)
-            return [self._finish(tile, one) for tile, one in zip(tiles, logits, strict=True)]
-        except torch.OutOfMemoryError as error:
-            size = f"{tiles[0].tile.read.height} x {tiles[0].tile.read.width} px"
-            raise ConfigError(
-                f"{len(tiles)} tile(s) of {size} do not fit the memory of {self._device}. Use a smaller "
-                "--tile, --batch-size or --memory."
-            ) from error
+        logits = self._forward(tiles)
+        return [self._finish(tile, one) for tile, one in zip(tiles, logits, strict=True)]
 
     @torch.inference_mode()
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
@@ -95,18 +88,21 @@ class Classifier:
         return self._network.kind == "classification"
 
 
-def pick_device(name: str, *, cpu_only: bool = False) -> torch.device:
+def pick_device(name: str, *, cpu_only: bool = False, local: int = 0) -> torch.device:
     """Find the device to run on.
 
     Args:
         name: "auto" for a GPU where there is one, or a name such as "cpu" or "cuda:1".
+        local: Place of this process among those on this machine: with "auto" each takes a GPU in turn.
         cpu_only: Whether the model runs on the CPU alone, as those that are fitted in one go do.
 
     Raises:
         ConfigError: There is no such device, or the model cannot run there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() and not cpu_only else "cpu")
+        if cpu_only or not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", local % torch.cuda.device_count())
     try:
         device = torch.device(name)
         if cpu_only and device.type not in ("cpu", "meta"):

@@ -26,8 +26,8 @@ from eoseg.predict.classifier import pick_device
 from eoseg.predict.descriptor import Descriptor, chip_size_of
 from eoseg.predict.match import MatchedScene, match_scene
 from eoseg.predict.memory import bytes_per_pixel
-from eoseg.predict.options import Progress
-from eoseg.predict.plan import DEFAULT_MEMORY_MB, ChipPlan
+from eoseg.predict.options import DEFAULT_MEMORY_MB, Progress
+from eoseg.predict.plan import ChipPlan
 from eoseg.predict.reader import TileImage, read_tiles
 from eoseg.recipe import MapClass, Recipe
 
@@ -207,7 +207,7 @@ class _Run:
         with ExitStack() as stack:
             scene = stack.enter_context(place.scene.open())
             labels = stack.enter_context(place.open_labels() or nullcontext())
-            tiles = stack.enter_context(read_tiles(scene, place.plan, ahead=self.batch_size))
+            tiles = stack.enter_context(read_tiles([scene], enumerate(place.plan), ahead=self.batch_size))
             for batch in batched(self._with_values(tiles), self.batch_size):
                 windows = [chip.tile.read for chip in batch]
                 named = None

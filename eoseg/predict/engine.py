@@ -1,23 +1,22 @@
 """From a scene, or several dates of one, to a map, tile by tile."""
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import batched
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+import torch
 
-from eoseg import __version__
-from eoseg.errors import ConfigError, DataError
-from eoseg.geo.cog import require_writable
+from eoseg.errors import CheckpointError, ConfigError, DataError, EosegError, OutputError
+from eoseg.geo.cog import Finished, finish_files, require_writable
 from eoseg.geo.grid import Grid
+from eoseg.geo.parts import Parts, parts_folder
 from eoseg.geo.scene import Scene
 from eoseg.geo.settings import gdal_settings
+from eoseg.geo.share import Share
 from eoseg.geo.stack import SceneStack
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
@@ -25,16 +24,19 @@ from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
 from eoseg.predict.options import Disagreement, Prediction, PredictOptions, Progress
-from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout, part_block
-from eoseg.predict.products import make_product
-from eoseg.predict.reader import READ_AHEAD, TileImage, read_tiles
+from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
+from eoseg.predict.products import Product, make_product
+from eoseg.predict.provenance import fingerprint, is_made, map_tags, run_name
+from eoseg.predict.ranks import Rank
 from eoseg.predict.receptive import network_context, takes_dates
-from eoseg.predict.seams import measure_disagreement, sample_indices
+from eoseg.predict.seams import measure_disagreement
+from eoseg.predict.tile_pass import TilePass
 from eoseg.recipe import Recipe, Time
 
 _logger = logging.getLogger(__name__)
 
 _SMALL_PROBE_PX = 64  # where a pass over a larger image would take long: many dates, nearest neighbours
+_GPU_READERS = 4  # threads that read: a GPU is often faster than one
 
 
 def predict_scene(
@@ -53,6 +55,9 @@ def predict_scene(
     `eoseg.geo.tiles` for why the map then equals the whole-image result. A network for chips gives each
     core the class of the chip around it.
 
+    What is finished lies in the folder `OUT.parts` until the map is complete. Where a run is stopped, be it
+    by `kill -9`, the same call goes on from there; see `eoseg.geo.parts`.
+
     Args:
         network: A trained network; it is put into evaluation mode and moved to the device.
         recipe: Its recipe.
@@ -64,11 +69,58 @@ def predict_scene(
         progress: Is called after each tile.
 
     Raises:
-        OutputError: The map exists or cannot be written.
+        OutputError: The map exists or cannot be written, or parts of another run are in its place.
         BandError: The scene's bands or values do not fit the checkpoint.
         GridError: Dates are on different grids.
         DataError: The scene cannot be read, or has no valid pixel; or its dates do not fit.
-        ConfigError: An option does not fit the network.
+        ConfigError: An option does not fit the network, or a tile does not fit the memory of the device.
+    """
+    chosen = options or PredictOptions()
+    for target in make_product(recipe, probabilities=chosen.probabilities).paths(out):
+        require_writable(target, overwrite=chosen.overwrite)
+    prediction = predict_share(
+        network, recipe, scene, out, rank=Rank(), options=chosen, checkpoint=checkpoint, progress=progress
+    )
+    if prediction is None:
+        raise OutputError(f"Another process has just made '{out}'. There is nothing left to do.")
+    return prediction
+
+
+def predict_share(
+    network: Network,
+    recipe: Recipe,
+    scene: str | Sequence[str],
+    out: Path,
+    *,
+    rank: Rank,
+    options: PredictOptions | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    finishes: bool = True,
+) -> Prediction | None:
+    """Map the part of a scene that is one process's; whoever is last makes the map of all parts.
+
+    Processes of one run need nothing but the folder of the map in common. A run that was stopped may go on
+    with another number of them.
+
+    Args:
+        network: As for `predict_scene`, and so are the other arguments not named here.
+        recipe: Its recipe.
+        scene: Path or paths of the scene.
+        out: Path of the map.
+        rank: Which of how many processes this is.
+        options: See `PredictOptions`. With `overwrite`, a map that is older than its scene or of other
+            options is replaced, and parts of another run are removed.
+        checkpoint: Where the network comes from.
+        progress: Is called after each tile of this process.
+        finishes: Whether this process may make the map; False to leave that to another one.
+
+    Returns:
+        What was mapped, from the process that made the map; None from the others, and where the map is
+        there already.
+
+    Raises:
+        OutputError: And the other errors of `predict_scene`.
     """
     started = time.perf_counter()
     chosen = options or PredictOptions()
@@ -78,104 +130,172 @@ def predict_scene(
     rasters = find_rasters(scene, recipe.schema.time)
     paths = product.paths(out)
     for target in paths:
-        require_writable(target, overwrite=chosen.overwrite)
+        require_writable(target, overwrite=True)
         _require_other(target, rasters.paths)
-    device = pick_device(chosen.device, cpu_only=isinstance(network.body, FittedBody))
-    with gdal_settings(), ExitStack() as stack:
+    device = pick_device(chosen.device, cpu_only=isinstance(network.body, FittedBody), local=rank.local)
+    with gdal_settings(chosen.cache_bytes), ExitStack() as stack:
         matched = match_rasters(rasters, recipe, chosen)
         source = matched.open()
         stack.callback(source.close)
         _require_dates(network, recipe, rasters)
         layout = _layout(network, recipe, source.grid, len(rasters.paths), chosen)
+        run = fingerprint(network, recipe, rasters, source.grid, layout, chosen, checkpoint)
+        if not parts_folder(out).exists() and is_made(out, run_name(run), rasters):
+            if not (chosen.overwrite and rank.count == 1):
+                return None
+        else:
+            for target in paths:
+                require_writable(target, overwrite=chosen.overwrite)
+        cores = layout.plan.cores if isinstance(layout.plan, ChipPlan) else layout.plan
+        layers = product.layers()
+        parts = Parts(
+            out,
+            source.grid,
+            layers,
+            cores,
+            fingerprint=run,
+            shares=rank.count,
+            overwrite=chosen.overwrite,
+        )
         days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
         classifier = Classifier(network, product, device=device, days=days)
-        block = part_block(layout.plan.core)
-        product.open(stack, source.grid, out, block=block, overwrite=chosen.overwrite)
-        run = _Run(source, rasters.time, layout, classifier, progress)
-        run.map_tiles()
-        disagreement = run.disagreement()
-        product.finish(_provenance(recipe, rasters, layout, disagreement, checkpoint, device.type))
-    summary = product.summary()
+        scenes = [source]
+        for _ in range(_GPU_READERS - 1 if device.type == "cuda" else 0):
+            scenes.append(matched.open())
+            stack.callback(scenes[-1].close)
+        mine = range(rank.number, parts.shares, rank.count)
+        pixels = sum(_pixels(parts, number) for number in mine)
+        tile_pass = TilePass(scenes, rasters.time, layout, classifier, pixels, progress)
+        resumed = 0
+        with _kept(parts, rasters, alone=rank.count == 1):
+            for number in mine:
+                with Share(parts, number) as share:
+                    resumed += share.done
+                    tile_pass.map_share(share)
+            if not (finishes and parts.is_complete()):
+                return None
+            making = time.perf_counter()
+            tags = _Tags(recipe, rasters, layout, checkpoint, str(device.type), run_name(run))
+            finished = finish_files(
+                parts,
+                paths,
+                lambda skipped: tags.make(skipped, parts, source, classifier),
+                threads=torch.get_num_threads(),
+            )
+            tile_pass.times.finish = time.perf_counter() - making
+        if finished is None:
+            return None
+    return _prediction(
+        product,
+        paths,
+        source.grid,
+        layout,
+        finished,
+        tags.disagreement,
+        device=str(device),
+        seconds=time.perf_counter() - started,
+        notices=matched.notices,
+        resumed=resumed,
+        tile_pass=tile_pass,
+    )
+
+
+def _pixels(parts: Parts, share: int) -> int:
+    cores = (parts.cores.tile(index).core for index in range(*parts.bounds(share)))
+    return sum(core.height * core.width for core in cores)
+
+
+def _prediction(
+    product: Product,
+    paths: Sequence[Path],
+    grid: Grid,
+    layout: Layout,
+    finished: Finished,
+    disagreement: Disagreement | None,
+    *,
+    device: str,
+    seconds: float,
+    notices: tuple[str, ...],
+    resumed: int,
+    tile_pass: TilePass,
+) -> Prediction:
+    summary = product.summary(finished.counts[0])
     return Prediction(
-        path=out,
+        path=paths[0],
         probabilities=paths[1] if len(paths) > 1 else None,
-        pixels=source.grid.height * source.grid.width,
+        pixels=grid.height * grid.width,
         valid_pixels=summary.valid_pixels,
         class_pixels=summary.class_pixels,
         tiles=len(layout.plan),
-        skipped=run.skipped,
+        skipped=finished.skipped,
         tile=layout.plan.core,
         halo=layout.plan.halo,
         exact=layout.exact,
         reason=layout.reason,
         disagreement=disagreement,
-        device=str(device),
-        seconds=time.perf_counter() - started,
-        notices=matched.notices,
+        device=device,
+        seconds=seconds,
+        notices=notices,
         values=summary.values,
+        resumed=resumed,
+        times=tile_pass.times,
+        square_kilometres=grid.square_kilometres,
     )
 
 
 @dataclass(slots=True)
-class _Run:
-    """One pass over the tiles of a scene."""
+class _Tags:
+    """What the map says of itself, known once its values are."""
 
-    scene: Scene | SceneStack
-    time: Time
+    recipe: Recipe
+    rasters: DatedRasters
     layout: Layout
-    classifier: Classifier
-    progress: Callable[[Progress], None] | None
-    skipped: int = 0
-    done_pixels: int = 0
-    remembered: dict[int, NDArray[Any]] = field(default_factory=dict)
-    """The map of some cores, by the index of their tile."""
+    checkpoint: Path | None
+    device: str
+    run: str
+    disagreement: Disagreement | None = None
 
-    def map_tiles(self) -> None:
-        """Read, classify and write each tile.
+    def make(
+        self, skipped: int, parts: Parts, source: Scene | SceneStack, classifier: Classifier
+    ) -> Mapping[str, str]:
+        """The tags; measures the disagreement of a map that is not exact.
 
         Raises:
-            DataError: The scene has no valid pixel.
+            DataError: All tiles were skipped: the scene has no valid pixel.
         """
-        layout, product = self.layout, self.classifier.product
-        wanted: set[int] = set()
-        if not (layout.exact or isinstance(layout.plan, ChipPlan)):
-            wanted = sample_indices(layout.plan)
-        # Chips are small: a whole pass of them is read while the one before is computed.
-        ahead = layout.batch_size if isinstance(layout.plan, ChipPlan) else READ_AHEAD
-        with read_tiles(self.scene, layout.plan, time=self.time, ahead=ahead) as tiles:
-            for batch in batched(self._with_values(tiles), layout.batch_size):
-                for result in self.classifier.classify(batch):
-                    product.write(result.source.tile.core, result.layers)
-                    if result.source.index in wanted:
-                        self.remembered[result.source.index] = result.layers[0]
-                    self._report(result.source)
-        if self.skipped == len(layout.plan):
-            raise DataError(_nothing_valid(self.scene, self.time))
+        plan, time_ = self.layout.plan, self.rasters.time
+        if skipped == len(plan):
+            raise DataError(_nothing_valid(source, time_))
+        if not self.layout.exact and not isinstance(plan, ChipPlan):
+            self.disagreement = measure_disagreement(source, plan, classifier, parts, time=time_)
+        return map_tags(
+            self.recipe,
+            self.rasters,
+            self.layout,
+            self.disagreement,
+            self.checkpoint,
+            device=self.device,
+            run=self.run,
+        )
 
-    def disagreement(self) -> Disagreement | None:
-        """Measure how far an inexact map depends on its tiles."""
-        plan = self.layout.plan
-        if self.layout.exact or isinstance(plan, ChipPlan):
-            return None
-        return measure_disagreement(self.scene, plan, self.classifier, self.remembered, time=self.time)
 
-    def _with_values(self, tiles: Iterable[TileImage]) -> Iterator[TileImage]:
-        """Pass on the tiles to compute; write those without a valid pixel as nodata."""
-        product = self.classifier.product
-        for tile in tiles:
-            if tile.core_valid.any():
-                yield tile
-            else:
-                core = tile.tile.core
-                self.skipped += 1
-                product.write(core, product.empty(core.height, core.width))
-                self._report(tile)
-
-    def _report(self, tile: TileImage) -> None:
-        grid, core = self.scene.grid, tile.tile.core
-        self.done_pixels += core.height * core.width
-        if self.progress is not None:
-            self.progress(Progress(self.done_pixels, grid.height * grid.width))
+@contextmanager
+def _kept(parts: Parts, rasters: DatedRasters, *, alone: bool) -> Any:
+    """Keep what is finished where the same command may go on, and say so; remove it elsewhere."""
+    try:
+        yield
+    except BaseException as error:
+        finished = parts.finished_tiles()
+        is_local = all(Path(path).exists() for path in rasters.paths)
+        is_useless = isinstance(error, CheckpointError) or (isinstance(error, DataError) and is_local)
+        if alone and (is_useless or not finished):
+            parts.remove()
+        elif isinstance(error, EosegError):
+            raise type(error)(
+                f"{error} Of {len(parts.cores)} tiles {finished} are kept in '{parts.folder}': the same "
+                "command goes on from there."
+            ) from error
+        raise
 
 
 def _require_maps(network: Network) -> None:
@@ -250,37 +370,3 @@ def _require_other(target: Path, scenes: Sequence[str]) -> None:
     for scene in scenes:
         if target.exists() and Path(scene).exists() and target.samefile(scene):
             raise ConfigError(f"'{target}' is the scene itself. Choose another name for the map.")
-
-
-def _provenance(
-    recipe: Recipe,
-    rasters: DatedRasters,
-    layout: Layout,
-    disagreement: Disagreement | None,
-    checkpoint: Path | None,
-    device: str,
-) -> dict[str, str]:
-    """Where the map comes from. No time of making, so that the same input gives the same file."""
-    tags = {
-        "EOSEG_VERSION": __version__,
-        "EOSEG_TASK": recipe.task,
-        "EOSEG_SCENE": ",".join(Path(path).name for path in rasters.paths),
-        "EOSEG_BANDS": ",".join(recipe.schema.bands),
-        "EOSEG_TILE": str(layout.plan.core),
-        "EOSEG_HALO": str(layout.plan.halo),
-        "EOSEG_OUTPUT_STRIDE": str(layout.plan.stride),
-        "EOSEG_DEVICE": device,
-        "EOSEG_EXACT": "yes" if layout.exact else "no",
-        "EOSEG_EXACT_BECAUSE": layout.reason,
-    }
-    if rasters.dates is not None:
-        tags["EOSEG_DATES"] = ",".join(map(str, rasters.dates))
-    if recipe.threshold is not None:
-        tags["EOSEG_THRESHOLD"] = f"{recipe.threshold:g}"
-    if disagreement is not None:
-        tags["EOSEG_DISAGREEMENT"] = f"{disagreement.differing} of {disagreement.pixels} px"
-    if checkpoint is not None:
-        tags["EOSEG_CHECKPOINT"] = checkpoint.name
-        with checkpoint.open("rb") as file:
-            tags["EOSEG_CHECKPOINT_SHA256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return tags

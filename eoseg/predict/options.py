@@ -1,11 +1,14 @@
 """What can be chosen for a prediction, and what it reports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from eoseg.errors import ConfigError
+from eoseg.geo.settings import BLOCK_CACHE_BYTES
 from eoseg.recipe import Quantity
+
+DEFAULT_MEMORY_MB = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class PredictOptions:
 
     tile: int | Literal["auto"] = "auto"
     """Height and width of what a tile writes, in pixels: a multiple of the output stride. "auto" takes
-    the largest that `memory_mb` allows, because the halo costs less the larger a tile is. A network that
+    the largest that `max_memory_mb` allows, because the halo costs less the larger a tile is. A network that
     classifies chips gives one class per tile, from the chip around it: "auto" is then the chip size, and
     less makes a finer map."""
     halo: int | Literal["auto"] = "auto"
@@ -25,9 +28,10 @@ class PredictOptions:
     """Tiles per pass. By default 1, or up to 32 chips."""
     device: str = "auto"
     """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
-    memory_mb: int | None = None
-    """Memory that the activations of one pass may take with "auto" tiles, in MB. By default 2048,
-    and tiles that read 768 px a side, or up to 2048 px where the halo is large."""
+    max_memory_mb: int | None = None
+    """Memory that the run may take above that of the program with its network, in MB: it decides on
+    "auto" tiles, on the chips of a pass, and on GDAL's cache. By default 2048, and tiles that read 768 px a
+    side, or up to 2048 px where the halo is large."""
     probabilities: bool = False
     """Write the probability of each class to a second file too."""
     overwrite: bool = False
@@ -39,14 +43,27 @@ class PredictOptions:
     allow_range_mismatch: bool = False
     """Map a scene whose values lie far from the training values."""
 
+    @property
+    def cache_bytes(self) -> int:
+        """Size of GDAL's cache of blocks: less where memory is short."""
+        if self.max_memory_mb is None:
+            return BLOCK_CACHE_BYTES
+        return min(BLOCK_CACHE_BYTES, self.max_memory_mb * 2**20 // 8)
+
+    @property
+    def activation_bytes(self) -> int:
+        """What is left for the activations of a pass."""
+        total = DEFAULT_MEMORY_MB if self.max_memory_mb is None else self.max_memory_mb
+        return total * 2**20 - (0 if self.max_memory_mb is None else self.cache_bytes)
+
     def __post_init__(self) -> None:
         for name, value, least in (("tile", self.tile, 1), ("halo", self.halo, 0)):
             if value != "auto" and (not isinstance(value, int) or value < least):
                 raise ConfigError(f"The {name} is 'auto' or {least} or more pixels; found {value}.")
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"The batch size is 1 or more; found {self.batch_size}.")
-        if self.memory_mb is not None and self.memory_mb < 64:
-            raise ConfigError(f"Activations need at least 64 MB; found {self.memory_mb}.")
+        if self.max_memory_mb is not None and self.max_memory_mb < 64:
+            raise ConfigError(f"A run needs at least 64 MB of memory; found {self.max_memory_mb}.")
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
 
@@ -55,10 +72,29 @@ class PredictOptions:
 class Progress:
     """How far a prediction is."""
 
-    pixels: int
-    """Pixels of the scene that are done."""
+    done: int
+    """Pixels, or tiles, that are done."""
     total: int
-    """Pixels of the scene."""
+    """Pixels, or tiles, that there are."""
+    unit: Literal["pixels", "tiles"] = "pixels"
+
+
+@dataclass(slots=True)
+class Times:
+    """What a run spent its time on, in seconds: which of them is the bottleneck."""
+
+    read: float = 0.0
+    """Waiting for tiles to be read."""
+    compute: float = 0.0
+    """The network, and what is made of its output."""
+    write: float = 0.0
+    """Waiting for the disk."""
+    finish: float = 0.0
+    """Making the files of the finished tiles, and checking them."""
+
+    def add(self, activity: str, seconds: float) -> None:
+        """Add time to one of them."""
+        setattr(self, activity, getattr(self, activity) + seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +161,12 @@ class Prediction:
     """What was assumed about the scene."""
     values: ValueRange | None = None
     """Of a quantity: the range of its values."""
+    resumed: int = 0
+    """Tiles that an earlier run had finished."""
+    times: Times = field(default_factory=Times)
+    """What the time was spent on."""
+    square_kilometres: float | None = None
+    """Area of the scene; None where its CRS has no metres."""
 
     @property
     def megapixels_per_second(self) -> float:

@@ -15,14 +15,13 @@ GLOBAL_HALO = 128
 """Halo in pixels (rounded up to the output stride) where the network has global context: no halo is
 exact then, and beyond this one seams change little."""
 
-DEFAULT_MEMORY_MB = 2048
 # Without a given memory, tiles read some 900 px a side: enough for memory not to show how large a scene
 # is. They read more where the halo is so large that smaller tiles would be mostly halo.
 _USUAL_READ, _LARGEST_READ = 1024, 2048
 _SHARE_OF_ONE = 0.75  # of several tiles: the next waits meanwhile, and the heap has gaps
 _GLOBAL_READ = 1024  # such a network is not shown much more context than it was trained with
 _LEAST_CORE = 256
-_BLOCK = 16  # blocks of a TIFF have sizes that are multiples of this
+_BLOCK = 16  # rasters have blocks of multiples of this, which reads then meet more often
 _CHIPS = 32  # per pass, unless memory is short
 
 
@@ -58,9 +57,18 @@ class ChipPlan:
         return len(self.cores)
 
     def __iter__(self) -> Iterator[Tile]:
-        for tile in self.cores:
-            square = Window(tile.core.row, tile.core.col, self.core, self.core)
-            yield Tile(tile.core, square.grow(self.halo))
+        for index in range(len(self)):
+            yield self.tile(index)
+
+    def tile(self, index: int) -> Tile:
+        """The tile at a place in the row-by-row order.
+
+        Raises:
+            IndexError: There are fewer tiles.
+        """
+        core = self.cores.tile(index).core
+        square = Window(core.row, core.col, self.core, self.core)
+        return Tile(core, square.grow(self.halo))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +106,8 @@ def choose_layout(
     halo = default_halo(context) if options.halo == "auto" else options.halo
     core = options.tile
     if core == "auto":
-        memory = DEFAULT_MEMORY_MB if options.memory_mb is None else options.memory_mb
-        limit = math.isqrt(int(memory * 2**20 / pixel_bytes / batch_size))
-        if options.memory_mb is None:
+        limit = math.isqrt(int(options.activation_bytes / pixel_bytes / batch_size))
+        if options.max_memory_mb is None:
             limit = min(limit, _LARGEST_READ, max(_USUAL_READ, 8 * halo))
         if not context.exact:
             limit = min(limit, max(_GLOBAL_READ, chip_size))
@@ -139,8 +146,7 @@ def choose_chips(grid: Grid, options: PredictOptions, *, pixel_bytes: float, chi
             f"A tile lies in the middle of a chip of {chip_size} px, so their sizes differ by an even "
             f"number; found --tile {core}. Use {near}."
         )
-    memory = DEFAULT_MEMORY_MB if options.memory_mb is None else options.memory_mb
-    fitting = int(memory * 2**20 / pixel_bytes / chip_size**2)
+    fitting = int(options.activation_bytes / pixel_bytes / chip_size**2)
     batch_size = options.batch_size or max(1, min(_CHIPS, fitting))
     plan = ChipPlan(plan_tiles(grid.height, grid.width, core=core, halo=0, stride=1), chip_size)
     reason = f"each core of {core} px is classified from the chip of {chip_size} px around it"
@@ -181,9 +187,3 @@ def _judge(plan: TilePlan, context: Context) -> tuple[bool, str]:
     if plan.halo < context.halo:
         return False, f"the halo of {plan.halo} px is less than the {context.halo} px that matter"
     return True, f"{context.reason}, the halo is {plan.halo} px"
-
-
-def part_block(core: int) -> int:
-    """Block size for the part file: the largest divisor of a tile that a TIFF takes, or else 1."""
-    sizes = [size for size in range(_BLOCK, 513, _BLOCK) if core % size == 0]
-    return max(sizes, default=1)

@@ -1,12 +1,10 @@
 """What a prediction writes: classes, labels or a quantity, with one small class for each.
 
-A product turns the network's output for the core of a tile into layers, one array for each file, and
-writes them. The engine knows none of this.
+A product turns the network's output for the core of a tile into layers, one array for each file. The
+engine knows none of this.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eoseg.errors import CheckpointError, ConfigError
-from eoseg.geo.cog import CogWriter
-from eoseg.geo.grid import Grid
-from eoseg.geo.mapfile import LabelWriter, MapWriter, ProbabilityWriter, probability_path, quantise
-from eoseg.geo.valuefile import ValueWriter
-from eoseg.geo.window import Window
+from eoseg.geo.layer import Counts, Layer
+from eoseg.geo.mapfile import class_layer, label_layer, probability_layer, probability_path, quantise
+from eoseg.geo.valuefile import value_layer
 from eoseg.predict.options import ValueRange
 from eoseg.recipe import IGNORE, MapClass, Quantity, Recipe
 
@@ -33,7 +29,7 @@ _NOTABLE_SHARE = 0.1  # of the labels' standard deviation: two values that diffe
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was written, counted."""
+    """What a map holds, counted."""
 
     valid_pixels: int
     class_pixels: tuple[int, ...] = ()
@@ -42,7 +38,7 @@ class Summary:
 
 
 class Product(ABC):
-    """The files of a prediction: `open` them, `decode` and `write` each tile, `finish`."""
+    """The files of a prediction: what `layers` they have, and how the network's output becomes values."""
 
     outputs: int
     """K, the numbers that the network gives per pixel or chip."""
@@ -50,53 +46,20 @@ class Product(ABC):
     """By how much two values must differ to count as different."""
 
     def __init__(self, *, probabilities: bool) -> None:
-        """Prepare; nothing is opened yet.
+        """Prepare.
 
         Args:
             probabilities: Whether there is a second file with a probability per class.
         """
         self.has_probabilities = probabilities
-        self._files: list[CogWriter] = []
 
     def paths(self, out: Path) -> list[Path]:
         """The files that there will be, the map first."""
         return [out, probability_path(out)] if self.has_probabilities else [out]
 
-    def open(self, stack: ExitStack, grid: Grid, out: Path, *, block: int, overwrite: bool) -> None:
-        """Begin the files.
-
-        Args:
-            stack: Removes what is not finished when it ends.
-            grid: The scene's grid.
-            out: Path of the map.
-            block: See `CogWriter`.
-            overwrite: Replace existing files, at the very end.
-
-        Raises:
-            OutputError: A file exists, or cannot be written.
-        """
-        begun = self._begin(grid, self.paths(out), block, overwrite)
-        self._files = [stack.enter_context(file) for file in begun]
-
-    def write(self, window: Window, layers: Layers) -> None:
-        """Write what `decode` or `empty` gave to each file.
-
-        Raises:
-            OutputError: The disk is full.
-        """
-        for file, layer in zip(self._files, layers, strict=True):
-            file.write(window, layer)
-
-    def finish(self, tags: Mapping[str, str]) -> None:
-        """Complete all files before the first gets its name."""
-        for file in self._files:
-            file.build(tags)
-        for file in reversed(self._files):  # the map last: where it is, all is
-            file.publish()
-
     @abstractmethod
-    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
-        """Open one file after the other."""
+    def layers(self) -> list[Layer]:
+        """What each file holds."""
 
     @abstractmethod
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
@@ -123,8 +86,8 @@ class Product(ABC):
         """
 
     @abstractmethod
-    def summary(self) -> Summary:
-        """What was written so far."""
+    def summary(self, counts: Counts) -> Summary:
+        """What the map holds, from the counts of its values."""
 
 
 class ClassProduct(Product):
@@ -145,13 +108,11 @@ class ClassProduct(Product):
         self.outputs = len(classes)
         self._classes = classes
         self._threshold = threshold
-        self._map: MapWriter | None = None
 
-    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
-        self._map = MapWriter(paths[0], grid, self._classes, block=block, overwrite=overwrite)
-        yield self._map
-        if self.has_probabilities:
-            yield ProbabilityWriter(paths[1], grid, self._classes, block=block, overwrite=overwrite)
+    def layers(self) -> list[Layer]:
+        """Classes, and probabilities where asked for."""
+        chances = [probability_layer(self._classes)] if self.has_probabilities else []
+        return [class_layer(self._classes), *chances]
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
         """Class indices `(h, w)`, and probabilities `(K, h, w)` where asked for."""
@@ -178,10 +139,10 @@ class ClassProduct(Product):
         known = first != IGNORE
         return int(known.sum()), int((first != second)[known].sum())
 
-    def summary(self) -> Summary:
+    def summary(self, counts: Counts) -> Summary:
         """Pixels per class."""
-        counts = () if self._map is None else self._map.class_pixels
-        return Summary(sum(counts), counts)
+        assert counts.values is not None
+        return Summary(counts.known, tuple(counts.values[0, : self.outputs].tolist()))
 
 
 class LabelProduct(Product):
@@ -197,13 +158,11 @@ class LabelProduct(Product):
         super().__init__(probabilities=probabilities)
         self.outputs = len(classes)
         self._classes = classes
-        self._map: LabelWriter | None = None
 
-    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
-        self._map = LabelWriter(paths[0], grid, self._classes, block=block, overwrite=overwrite)
-        yield self._map
-        if self.has_probabilities:
-            yield ProbabilityWriter(paths[1], grid, self._classes, block=block, overwrite=overwrite)
+    def layers(self) -> list[Layer]:
+        """Labels, and probabilities where asked for."""
+        chances = [probability_layer(self._classes)] if self.has_probabilities else []
+        return [label_layer(self._classes), *chances]
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
         """0 or 1 for each label `(K, h, w)`, and probabilities of that shape where asked for."""
@@ -224,11 +183,10 @@ class LabelProduct(Product):
         known = first[0] != IGNORE
         return int(known.sum()), int((first != second).any(axis=0)[known].sum())
 
-    def summary(self) -> Summary:
+    def summary(self, counts: Counts) -> Summary:
         """Pixels at which each label holds."""
-        if self._map is None:
-            return Summary(0, (0,) * self.outputs)
-        return Summary(self._map.known_pixels, self._map.class_pixels)
+        assert counts.values is not None
+        return Summary(counts.known, tuple(counts.values[:, 1].tolist()))
 
 
 class ValueProduct(Product):
@@ -246,26 +204,15 @@ class ValueProduct(Product):
         super().__init__(probabilities=False)
         self._quantity = quantity
         self.tolerance = tolerance
-        self._pixels, self._sum = 0, 0.0
-        self._least, self._most = np.inf, -np.inf
 
-    def _begin(self, grid: Grid, paths: list[Path], block: int, overwrite: bool) -> Iterator[CogWriter]:
-        yield ValueWriter(paths[0], grid, self._quantity, block=block, overwrite=overwrite)
+    def layers(self) -> list[Layer]:
+        """The numbers."""
+        return [value_layer(self._quantity)]
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
         """The numbers `(h, w)`."""
         _require_finite(logits)
         return (np.where(valid, logits[0].float().cpu().numpy(), np.float32(np.nan)),)
-
-    def write(self, window: Window, layers: Layers) -> None:
-        """Write, and take note of the range."""
-        super().write(window, layers)
-        known = layers[0][~np.isnan(layers[0])]
-        if known.size:
-            self._pixels += known.size
-            self._sum += float(known.sum(dtype=np.float64))
-            self._least = min(self._least, float(known.min()))
-            self._most = max(self._most, float(known.max()))
 
     def empty(self, height: int, width: int) -> Layers:
         """NaN everywhere."""
@@ -276,12 +223,12 @@ class ValueProduct(Product):
         known = ~np.isnan(first)
         return int(known.sum()), int((np.abs(first - second) > self.tolerance)[known].sum())
 
-    def summary(self) -> Summary:
+    def summary(self, counts: Counts) -> Summary:
         """The range of the numbers."""
-        if not self._pixels:
+        if not counts.known:
             return Summary(0)
-        mean = self._sum / self._pixels
-        return Summary(self._pixels, values=ValueRange(self._quantity, self._least, mean, self._most))
+        mean = counts.total / counts.known
+        return Summary(counts.known, values=ValueRange(self._quantity, counts.least, mean, counts.most))
 
 
 def make_product(recipe: Recipe, *, probabilities: bool) -> Product:

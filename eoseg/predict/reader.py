@@ -1,10 +1,11 @@
 """Reading ahead: the next tiles are read while the network works on the present ones."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,37 +50,47 @@ def read_tile(scene: Scene | SceneStack, tile: Tile, index: int = 0, *, time: Ti
 
 @contextmanager
 def read_tiles(
-    scene: Scene | SceneStack, tiles: Iterable[Tile], *, time: Time = "single", ahead: int = READ_AHEAD
+    scenes: Sequence[Scene | SceneStack],
+    tiles: Iterable[tuple[int, Tile]],
+    *,
+    time: Time = "single",
+    ahead: int = READ_AHEAD,
 ) -> Iterator[Iterator[TileImage]]:
-    """Read tiles in another thread, a few at a time, in their order.
-
-    The scene belongs to that thread until the context ends, which waits for it.
+    """Read tiles in other threads, a few at a time, in their order.
 
     Args:
-        scene: An open scene, or a stack of dates.
-        tiles: What to read.
+        scenes: The same scene, or stack of dates, opened once for each thread that reads. They belong to
+            these threads until the context ends, which waits for them.
+        tiles: What to read, with its index.
         time: What dates there are.
         ahead: Tiles that are read, or wait, while another is worked on.
 
     Raises:
         DataError: A tile cannot be read; raised where the tile would have come.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="eoseg-reader")
+    pool = ThreadPoolExecutor(len(scenes), thread_name_prefix="eoseg-reader")
+    free: SimpleQueue[Scene | SceneStack] = SimpleQueue()
+    for scene in scenes:
+        free.put(scene)
 
-    def submit(index: int, tile: Tile) -> Future[TileImage]:
-        return pool.submit(read_tile, scene, tile, index, time=time)
+    def read(index: int, tile: Tile) -> TileImage:
+        scene = free.get()
+        try:
+            return read_tile(scene, tile, index, time=time)
+        finally:
+            free.put(scene)
 
     try:
-        yield _ahead(submit, tiles, ahead)
+        yield _ahead(lambda index, tile: pool.submit(read, index, tile), tiles, ahead)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _ahead(
-    submit: Callable[[int, Tile], Future[TileImage]], tiles: Iterable[Tile], ahead: int
+    submit: Callable[[int, Tile], Future[TileImage]], tiles: Iterable[tuple[int, Tile]], ahead: int
 ) -> Iterator[TileImage]:
     waiting: deque[Future[TileImage]] = deque()
-    for index, tile in enumerate(tiles):
+    for index, tile in tiles:
         waiting.append(submit(index, tile))
         if len(waiting) > ahead:
             yield waiting.popleft().result()

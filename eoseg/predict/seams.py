@@ -4,9 +4,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
+from eoseg.geo.share import Share
 from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
+from eoseg.geo.window import Window
 from eoseg.predict.classifier import Classifier
 from eoseg.predict.options import Disagreement
 from eoseg.predict.reader import read_tile
@@ -16,18 +19,25 @@ _LATIN_COLUMNS = (1, 3, 0, 2)  # of four tiles, one in each quarter of the rows 
 
 
 def sample_indices(plan: TilePlan) -> set[int]:
-    """Which tiles to remember for the comparison: spread over rows and columns, as on a Latin square."""
+    """Which tiles to compare: spread over rows and columns, as on a Latin square."""
     count = len(_LATIN_COLUMNS)
     rows = [(2 * place + 1) * plan.rows // (2 * count) for place in range(count)]
     columns = [(2 * place + 1) * plan.columns // (2 * count) for place in _LATIN_COLUMNS]
     return {row * plan.columns + column for row, column in zip(rows, columns, strict=True)}
 
 
+def read_map(parts: Parts, index: int, window: Window) -> NDArray[Any]:
+    """What the map holds in a window of a tile, `(bands, height, width)`."""
+    number = next(number for number in range(parts.shares) if index in range(*parts.bounds(number)))
+    with Share(parts, number, wait=True, check=False) as share:
+        return share.read(0, window)
+
+
 def measure_disagreement(
     scene: Scene | SceneStack,
     plan: TilePlan,
     classifier: Classifier,
-    remembered: dict[int, NDArray[Any]],
+    parts: Parts,
     *,
     time: Time = "single",
 ) -> Disagreement | None:
@@ -40,7 +50,7 @@ def measure_disagreement(
         scene: The scene, which no other thread uses now.
         plan: Its tiles.
         classifier: The network.
-        remembered: The map of the cores of some tiles, by their index.
+        parts: The map so far, complete.
         time: What dates the scene has.
 
     Returns:
@@ -48,7 +58,7 @@ def measure_disagreement(
     """
     half = plan.core // 2 // plan.stride * plan.stride
     pixels = differing = 0
-    for index, known in remembered.items():
+    for index in sorted(sample_indices(plan)):
         tile = plan.tile(index)
         core = tile.core
         down, right = half * (half < core.height), half * (half < core.width)
@@ -58,10 +68,9 @@ def measure_disagreement(
         overlap = shifted.core.intersection(core)
         if overlap is None or shifted.read == tile.read:  # at the scene's border both may see the same
             continue
+        known = read_map(parts, index, overlap)
         (again,) = classifier.classify([read_tile(scene, shifted, time=time)])
-        counted = classifier.product.differing(
-            known[..., *overlap.slices_in(core)], again.layers[0][..., *overlap.slices_in(shifted.core)]
-        )
+        counted = classifier.product.differing(known, again.layers[0][..., *overlap.slices_in(shifted.core)])
         pixels += counted[0]
         differing += counted[1]
     return Disagreement(pixels, differing, classifier.product.tolerance) if pixels else None

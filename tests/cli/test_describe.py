@@ -10,11 +10,12 @@ import torch
 from affine import Affine
 from conftest import MakeScene
 from map_factory import write_map
+from raster_factory import write_layer
 
 from eoseg.cli.describe import main
 from eoseg.errors import CheckpointError, DataError
 from eoseg.geo.grid import Grid
-from eoseg.geo.valuefile import ValueWriter
+from eoseg.geo.valuefile import value_layer
 from eoseg.models import build_network
 from eoseg.recipe import BandStatistics, Quantity, Recipe, Schema, Statistics, parse_classes
 
@@ -168,10 +169,8 @@ def test_a_checkpoint_for_labels_says_so(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_map_of_a_quantity_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grid = Grid(None, Affine.identity(), 5, 6)
-    with ValueWriter(tmp_path / "v.tif", grid, Quantity("height", "m")) as writer:
-        writer.write(grid.window, np.zeros((5, 6), np.float32))
-        writer.build({"EOSEG_TASK": "RegressionTask"})
-        writer.publish()
+    layer, tags = value_layer(Quantity("height", "m")), {"EOSEG_TASK": "RegressionTask"}
+    write_layer(tmp_path / "v.tif", grid, layer, np.zeros((5, 6), np.float32), tags=tags)
     said = describe(tmp_path / "v.tif", capsys)
     assert (said["holds"], said["quantity"]) == ("values", "height in m")
     assert (said["size"], said["task"]) == ("6 x 5 px", "RegressionTask")

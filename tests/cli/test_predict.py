@@ -1,5 +1,6 @@
 """`eoseg predict`: from the command line to the map, and what it says on the way."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,8 @@ def test_a_checkpoint_and_a_scene_are_enough_for_a_map(
         classes = dataset.read(1)
     said = capsys.readouterr().out
     assert "6,300 px in" in said
-    assert "MP/s) on cpu: 1 tile(s)" in said
+    assert re.search(r"MP/s, \S+ km2/s\) on cpu: 1 tile\(s\)", said)
+    assert re.search(r"Time: \d+% computing, \d+% waiting for reads", said)
     assert "Exact: the map equals the network's result on the whole scene" in said
     assert f"Map: {out}" in said
     for index, name in enumerate(["water", "wood [old]", "town"]):
@@ -145,7 +147,19 @@ def test_every_option_reaches_the_prediction(
     out = tmp_path / "map.tif"
     predict(
         *(checkpoint, path, "--out", out, "--bands", "B04,B03,B02", "--nodata", 9, "--allow-range-mismatch"),
-        *("--tile", 32, "--halo", 0, "--batch-size", 2, "--device", "cpu", "--memory", 100, "--no-progress"),
+        *(
+            "--tile",
+            32,
+            "--halo",
+            0,
+            "--batch-size",
+            2,
+            "--device",
+            "cpu",
+            "--max-memory",
+            100,
+            "--no-progress",
+        ),
         "--probabilities",
     )
     said = capsys.readouterr().out
@@ -321,11 +335,54 @@ def test_an_existing_map_is_replaced_only_when_asked_for(
 ) -> None:
     out = tmp_path / "map.tif"
     predict(checkpoint, scene, "--out", out)
-    before = out.read_bytes()
+    before, made = out.read_bytes(), out.stat().st_ino
+    predict(checkpoint, scene, "--out", out)  # a list of scenes may go on after those that are done
+    assert out.stat().st_ino == made
     with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
-        predict(checkpoint, scene, "--out", out)
+        predict(checkpoint, scene, "--out", out, "--tile", "32", "--halo", "0")
     predict(checkpoint, scene, "--out", out, "--overwrite")
     assert out.read_bytes() == before
+    assert out.stat().st_ino != made
+
+
+def test_a_file_that_eoseg_did_not_make_is_refused_before_any_work(
+    checkpoint: Path, scene: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "map.tif").write_text("mine")
+    with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
+        predict(checkpoint, scene, "--out", tmp_path / "map.tif")
+    assert (tmp_path / "map.tif").read_text() == "mine"
+
+
+RANKS = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}
+
+
+def as_rank(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    for name, value in {**RANKS, "RANK": str(number), "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_ranks_of_a_launcher_share_one_scene(
+    checkpoint: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--tile", 32, "--halo", 32)
+    predict(checkpoint, scene, "--out", tmp_path / "whole.tif", *options)
+    for number in (1, 0):
+        assert not (tmp_path / "map.tif").exists()
+        as_rank(monkeypatch, number)
+        predict(checkpoint, scene, "--out", tmp_path / "map.tif", *options)
+    assert (tmp_path / "map.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+def test_ranks_of_a_launcher_take_whole_scenes(
+    checkpoint: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = tmp_path / "second.tif"
+    second.write_bytes(scene.read_bytes())
+    as_rank(monkeypatch, 1)
+    predict(checkpoint, scene, second, "--out", tmp_path / "maps")
+    made = sorted(path.name for path in (tmp_path / "maps").glob("*.tif"))
+    assert made == ["scene_map.tif", "second_map.tif"]
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import pytest
 import rasterio
 from affine import Affine
 from conftest import MakeScene
+from raster_factory import write_layer
 from rasterio.crs import CRS
 from rio_cogeo import cog_validate
 
-from eoseg.errors import DataError, OutputError
+from eoseg.errors import DataError
 from eoseg.geo.grid import Grid
-from eoseg.geo.mapfile import MapWriter
+from eoseg.geo.mapfile import class_layer
 from eoseg.geo.scene import Scene
-from eoseg.geo.valuefile import ValueWriter, read_value_info
-from eoseg.geo.window import Window
+from eoseg.geo.valuefile import read_value_info, value_layer
 from eoseg.recipe import Quantity, parse_classes
 
 HEIGHT = Quantity("canopy height", "m")
@@ -33,11 +33,9 @@ def numbers(height: int, width: int) -> np.ndarray:
     return values
 
 
-def write(path: Path, values: np.ndarray, **options: object) -> Path:
-    with ValueWriter(path, grid(*values.shape), HEIGHT, **options) as writer:  # type: ignore[arg-type]
-        writer.write(Window(0, 0, *values.shape), values)
-        writer.build({"EOSEG_VERSION": "1"})
-        writer.publish()
+def write(path: Path, values: np.ndarray, core: int = 512) -> Path:
+    tags = {"EOSEG_VERSION": "1"}
+    write_layer(path, grid(*values.shape), value_layer(HEIGHT), values, tags=tags, core=core)
     return path
 
 
@@ -45,17 +43,12 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("block", [256, 1])
-def test_what_is_written_in_pieces_is_read_as_a_whole(tmp_path: Path, block: int):
+def test_what_is_written_in_pieces_is_read_as_a_whole(tmp_path: Path):
     values = numbers(1300, 700)
-    with ValueWriter(tmp_path / "a.tif", grid(1300, 700), HEIGHT, block=block) as writer:
-        for row in range(0, 1300, 512):
-            for col in range(0, 700, 512):
-                piece = values[row : row + 512, col : col + 512]
-                writer.write(Window(row, col, *piece.shape), piece[None])
-        assert writer.value_pixels == (~np.isnan(values)).sum()
-        writer.build({})
-        writer.publish()
+    counts = write_layer(tmp_path / "a.tif", grid(1300, 700), value_layer(HEIGHT), values).counts[0]
+    known = values[~np.isnan(values)]
+    assert (counts.known, counts.least, counts.most) == (known.size, known.min(), known.max())
+    assert counts.total == pytest.approx(known.sum(dtype=np.float64))
     assert files(tmp_path) == ["a.tif"]
     assert cog_validate(tmp_path / "a.tif", strict=True) == (True, [], [])
     with rasterio.open(tmp_path / "a.tif") as dataset:
@@ -92,74 +85,15 @@ def test_overviews_are_means_of_what_is_known(tmp_path: Path):
 
 def test_the_same_values_give_the_same_bytes(tmp_path: Path):
     first = write(tmp_path / "a.tif", numbers(700, 600))
-    second = write(tmp_path / "b.tif", numbers(700, 600), block=96)
+    second = write(tmp_path / "b.tif", numbers(700, 600), core=96)
     assert first.read_bytes() == second.read_bytes()
-
-
-def test_a_pixel_that_is_not_written_is_found(tmp_path: Path):
-    with ValueWriter(tmp_path / "a.tif", grid(40, 40), HEIGHT) as writer:
-        writer.write(Window(0, 0, 20, 40), numbers(20, 40))
-        with pytest.raises(OutputError, match="does not hold what was written"):
-            writer.build({})
-    assert files(tmp_path) == []
-
-
-def test_a_value_that_is_lost_is_found(tmp_path: Path):
-    values = np.ones((40, 40), np.float32)
-    with ValueWriter(tmp_path / "a.tif", grid(40, 40), HEIGHT) as writer:
-        writer.write(Window(0, 0, 40, 40), values)
-        values[3, 3] = np.nextafter(np.float32(1), np.float32(2))  # the last bit
-        assert writer._dataset is not None
-        writer._dataset.write(values[None])
-        with pytest.raises(OutputError, match="does not hold what was written"):
-            writer.build({})
-
-
-def test_what_cannot_be_written_is_refused(tmp_path: Path):
-    with ValueWriter(tmp_path / "a.tif", grid(4, 4), HEIGHT) as writer:
-        with pytest.raises(OutputError, match=r"2 x 2 values .* found an array of 3 x 3"):
-            writer.write(Window(0, 0, 2, 2), np.zeros((3, 3)))
-        with pytest.raises(OutputError, match="has no pixels at"):
-            writer.write(Window(3, 3, 2, 2), np.zeros((2, 2)))
-        with pytest.raises(OutputError, match=r"finite numbers and NaN; found an infinite one"):
-            writer.write(Window(0, 0, 1, 1), np.full((1, 1), np.inf))
-        writer.write(Window(0, 0, 4, 4), np.zeros((4, 4)))
-        writer.build({})
-        with pytest.raises(OutputError, match="already built"):
-            writer.build({})
-        with pytest.raises(OutputError, match="already built"):
-            writer.write(Window(0, 0, 4, 4), np.zeros((4, 4)))
-
-
-def test_an_existing_file_stays_until_the_new_one_is_complete(tmp_path: Path):
-    path = write(tmp_path / "a.tif", numbers(4, 4))
-    before = path.read_bytes()
-    with pytest.raises(OutputError, match="exists already"):
-        ValueWriter(path, grid(4, 4), HEIGHT)
-    with pytest.raises(ValueError, match="stop"), ValueWriter(path, grid(4, 4), HEIGHT, overwrite=True):
-        raise ValueError("stop")
-    assert path.read_bytes() == before
-    write(path, numbers(5, 5), overwrite=True)
-    assert files(tmp_path) == ["a.tif"]
-    with rasterio.open(path) as dataset:
-        assert dataset.shape == (5, 5)
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path):
-    blocked = tmp_path / "a.tif.part"
-    blocked.mkdir()
-    (blocked / "x").touch()
-    with pytest.raises(OutputError, match="could not be begun"):
-        ValueWriter(tmp_path / "a.tif", grid(4, 4), HEIGHT)
 
 
 def test_other_rasters_are_refused(tmp_path: Path, make_scene: MakeScene):
     with pytest.raises(DataError, match="does not name its quantity; expected a map of a quantity"):
         read_value_info(make_scene("plain.tif", np.ones((4, 4), np.float32)))
-    with MapWriter(tmp_path / "m.tif", grid(4, 4), parse_classes(["a", "b"])) as writer:
-        writer.write(Window(0, 0, 4, 4), np.zeros((4, 4), np.uint8))
-        writer.build({})
-        writer.publish()
+    layer = class_layer(parse_classes(["a", "b"]))
+    write_layer(tmp_path / "m.tif", grid(4, 4), layer, np.zeros((4, 4), np.uint8))
     with pytest.raises(DataError, match="holds classes; expected a map of a quantity"):
         read_value_info(tmp_path / "m.tif")
 

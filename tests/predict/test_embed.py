@@ -178,7 +178,7 @@ def test_progress_counts_the_pixels_of_all_scenes(tmp_path: Path, make_scene: Ma
     scenes = [make_scene(f"{name}.tif", smooth_noise(20, 20), names=BANDS) for name in "ab"]
     seen: list[Progress] = []
     embed_scenes(means(), RECIPE, [str(s) for s in scenes], tmp_path / "t.parquet", progress=seen.append)
-    assert [progress.pixels for progress in seen] == sorted(progress.pixels for progress in seen)
+    assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
     assert seen[-1] == Progress(800, 800)
 
 

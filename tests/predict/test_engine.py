@@ -237,24 +237,6 @@ def test_a_tile_off_the_stride_is_refused(make_scene: MakeScene) -> None:
         predict(make_scene("s.tif", IMAGE, names=BANDS), stride=8, tile=60)
 
 
-def test_an_interruption_leaves_nothing(make_scene: MakeScene) -> None:
-    path = make_scene("s.tif", IMAGE, names=BANDS)
-
-    def interrupt(progress: Progress) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        predict_scene(
-            make_network(Brightness()),
-            make_recipe(),
-            str(path),
-            path.with_name("map.tif"),
-            options=PredictOptions(tile=32, probabilities=True),
-            progress=interrupt,
-        )
-    assert files(path.parent) == ["s.tif"]
-
-
 def test_progress_counts_the_pixels_of_each_tile(make_scene: MakeScene) -> None:
     path, seen = make_scene("s.tif", IMAGE, names=BANDS), []
     predict_scene(

@@ -393,7 +393,7 @@ def test_a_fitted_model_runs_on_the_cpu(make_scene: MakeScene, monkeypatch: pyte
 
 def test_a_pair_is_mapped_by_convolutions_with_default_tiles(make_scene: MakeScene) -> None:
     paths = [make_scene(f"{n}.tif", image, names=BANDS) for n, image in enumerate((IMAGE, LATER))]
-    prediction = predict(make_network(PairConvolutions(3), recipe=PAIR), PAIR, paths, memory_mb=64)
+    prediction = predict(make_network(PairConvolutions(3), recipe=PAIR), PAIR, paths, max_memory_mb=64)
     assert (prediction.exact, prediction.tiles) == (True, 1)
 
 

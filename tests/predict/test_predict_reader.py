@@ -42,7 +42,7 @@ def reader_threads() -> list[threading.Thread]:
 
 
 def test_all_tiles_come_in_their_order(scene: Scene) -> None:
-    with read_tiles(scene, PLAN) as tiles:
+    with read_tiles([scene], enumerate(PLAN)) as tiles:
         found = list(tiles)
     assert [item.tile for item in found] == list(PLAN)
     assert [item.index for item in found] == list(range(len(PLAN)))
@@ -69,20 +69,20 @@ def test_only_a_few_tiles_are_read_ahead(scene: Scene, ahead: int) -> None:
             asked.append(tile)
             yield tile
 
-    with read_tiles(scene, slowly(PLAN), ahead=ahead) as tiles:
+    with read_tiles([scene], enumerate(slowly(PLAN)), ahead=ahead) as tiles:
         next(tiles)
         time.sleep(0.3)
         assert len(asked) == 1 + ahead
 
 
 def test_the_thread_ends_when_its_tiles_are_not_wanted_any_more(scene: Scene) -> None:
-    with read_tiles(scene, PLAN) as tiles:
+    with read_tiles([scene], enumerate(PLAN)) as tiles:
         next(tiles)
     assert reader_threads() == []
 
 
 def test_the_thread_ends_when_the_other_side_fails(scene: Scene) -> None:
-    with pytest.raises(KeyError), read_tiles(scene, PLAN) as tiles:
+    with pytest.raises(KeyError), read_tiles([scene], enumerate(PLAN)) as tiles:
         raise KeyError(next(tiles).index)
     assert reader_threads() == []
 
@@ -94,6 +94,6 @@ def test_an_error_of_the_thread_is_raised_with_its_own_words(make_scene: MakeSce
     with (
         Scene(path) as scene,
         pytest.raises(DataError, match=r"s\.tif' cannot be read at rows .* may be truncated"),
-        read_tiles(scene, plan_tiles(512, 512, core=128, halo=0, stride=1)) as tiles,
+        read_tiles([scene], enumerate(plan_tiles(512, 512, core=128, halo=0, stride=1))) as tiles,
     ):
         list(tiles)

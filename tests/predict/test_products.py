@@ -1,6 +1,5 @@
 """From logits to what is written: classes, labels and quantities."""
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import rasterio
 import torch
 from affine import Affine
 from predict_factory import make_recipe
+from raster_factory import write_layer
 from rasterio.crs import CRS
 
 from eoseg.errors import CheckpointError, ConfigError
@@ -43,18 +43,16 @@ ODDS = torch.logit(torch.tensor([[0.5, 0.7, 0.3], [0.2, 0.9, 0.6]]))
 BINARY = torch.stack([torch.zeros_like(ODDS), ODDS])
 
 
-def written(product: Product, layers: Layers, folder: Path) -> list[np.ndarray]:
+def written(product: Product, layers: Layers, folder: Path) -> tuple[list[np.ndarray], Summary]:
     """Write one tile that is the whole scene, and read all files."""
-    out = folder / "map.tif"
-    with ExitStack() as stack:
-        product.open(stack, GRID, out, block=512, overwrite=False)
-        product.write(GRID.window, layers)
-        product.finish({})
-    found = []
-    for path in product.paths(out):
+    paths, found = product.paths(folder / "map.tif"), []
+    for path, layer, values in zip(paths, product.layers(), layers, strict=True):
+        counts = write_layer(path, GRID, layer, values).counts[0]
+        if path == paths[0]:
+            summary = product.summary(counts)
         with rasterio.open(path) as dataset:
             found.append(dataset.read())
-    return found
+    return found, summary
 
 
 def test_the_class_is_the_likeliest() -> None:
@@ -88,11 +86,11 @@ def test_the_threshold_itself_belongs_to_the_second_class() -> None:
 
 def test_probabilities_go_beside_the_classes(tmp_path: Path) -> None:
     product = ClassProduct(TWO, threshold=0.65, probabilities=True)
-    classes, shares = written(product, product.decode(BINARY, VALID), tmp_path)
+    (classes, shares), summary = written(product, product.decode(BINARY, VALID), tmp_path)
     assert classes[0].tolist() == [[0, 1, 255], [0, 1, 0]]
     np.testing.assert_allclose(shares[1][VALID] / 250, [0.5, 0.7, 0.2, 0.9, 0.6], atol=0.0021)
     assert (shares[:, ~VALID] == 255).all()
-    assert product.summary() == Summary(5, (3, 2))
+    assert summary == Summary(5, (3, 2))
 
 
 def test_each_label_holds_on_its_own(tmp_path: Path) -> None:
@@ -100,21 +98,21 @@ def test_each_label_holds_on_its_own(tmp_path: Path) -> None:
     chances = torch.tensor(
         [[[0.9, 0.1, 0.9], [0.6, 0.4, 0.2]], [[0.8, 0.2, 0.9], [0.1, 0.1, 0.1]], [[0.1, 0.1, 0.1]] * 2]
     )
-    labels, shares = written(product, product.decode(torch.logit(chances), VALID), tmp_path)
+    (labels, shares), summary = written(product, product.decode(torch.logit(chances), VALID), tmp_path)
     assert labels[0].tolist() == [[1, 0, 255], [1, 0, 0]]
     assert labels[1].tolist() == [[1, 0, 255], [0, 0, 0]]
     assert labels[2].tolist() == [[0, 0, 255], [0, 0, 0]]
     np.testing.assert_allclose(shares[:, VALID] / 250, chances.numpy()[:, VALID], atol=0.0021)
-    assert product.summary() == Summary(5, (2, 1, 0))
+    assert summary == Summary(5, (2, 1, 0))
     assert map_kind(tmp_path / "map.tif") == "labels"
 
 
 def test_a_quantity_is_written_as_it_is(tmp_path: Path) -> None:
     product = ValueProduct(HEIGHT, tolerance=0.5)
     values = torch.tensor([[[1.5, -2.25, 99.0], [0.0, 3.5, 7.25]]])
-    (found,) = written(product, product.decode(values, VALID), tmp_path)
+    (found,), summary = written(product, product.decode(values, VALID), tmp_path)
     np.testing.assert_array_equal(found[0], [[1.5, -2.25, np.nan], [0.0, 3.5, 7.25]])
-    assert product.summary() == Summary(5, values=ValueRange(HEIGHT, -2.25, 2.0, 7.25))
+    assert summary == Summary(5, values=ValueRange(HEIGHT, -2.25, 2.0, 7.25))
     assert read_value_info(tmp_path / "map.tif").quantity == HEIGHT
 
 
@@ -122,17 +120,17 @@ def test_a_quantity_is_written_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_an_empty_core_has_nodata_in_all_files(tmp_path: Path, make: type, probabilities: bool) -> None:
     product = make(TWO, probabilities=probabilities)
-    found = written(product, product.empty(2, 3), tmp_path)
+    found, summary = written(product, product.empty(2, 3), tmp_path)
     assert len(found) == 1 + probabilities
     assert all((layer == 255).all() for layer in found)
-    assert product.summary().valid_pixels == 0
+    assert summary.valid_pixels == 0
 
 
 def test_an_empty_core_of_a_quantity_is_nan(tmp_path: Path) -> None:
     product = ValueProduct(HEIGHT, tolerance=0.5)
-    (found,) = written(product, product.empty(2, 3), tmp_path)
+    (found,), summary = written(product, product.empty(2, 3), tmp_path)
     assert np.isnan(found).all()
-    assert product.summary() == Summary(0)
+    assert summary == Summary(0)
 
 
 def test_maps_of_classes_are_compared_where_there_is_a_class() -> None:

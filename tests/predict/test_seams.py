@@ -7,7 +7,9 @@ from conftest import MakeScene
 from predict_factory import Brightness, Convolutions, Global, make_network, make_recipe, smooth_noise
 from torch import nn
 
+from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
+from eoseg.geo.share import Share
 from eoseg.geo.tiles import TilePlan, plan_tiles
 from eoseg.predict.classifier import Classifier
 from eoseg.predict.options import Disagreement
@@ -23,12 +25,15 @@ def measure(
 ) -> Disagreement | None:
     product = ClassProduct(make_recipe().schema.classes)
     classifier = Classifier(make_network(body), product, device=torch.device("cpu"))
-    with Scene(make_scene("s.tif", IMAGE, nodata=nodata)) as scene:
-        known = {
-            index: classifier.classify([read_tile(scene, plan.tile(index))])[0].layers[0]
-            for index in sample_indices(plan)
-        }
-        return measure_disagreement(scene, plan, classifier, known)
+    path = make_scene("s.tif", IMAGE, nodata=nodata)
+    with Scene(path) as scene:
+        parts = Parts(
+            path.with_name("m.tif"), scene.grid, product.layers(), plan, fingerprint={}, overwrite=True
+        )
+        with Share(parts, 0) as share:
+            for index in sample_indices(plan):
+                share.write(index, classifier.classify([read_tile(scene, plan.tile(index))])[0].layers)
+        return measure_disagreement(scene, plan, classifier, parts)
 
 
 def test_a_network_with_enough_context_does_not_depend_on_its_tiles(make_scene: MakeScene) -> None:

@@ -1,0 +1,143 @@
+"""What a map depends on: told apart from other runs by it, and written into the map."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eoseg import __version__
+from eoseg.errors import DataError
+from eoseg.geo.grid import Grid
+from eoseg.geo.scene import open_dataset
+from eoseg.models.network import Network
+from eoseg.predict.dated import DatedRasters
+from eoseg.predict.options import Disagreement, PredictOptions
+from eoseg.predict.plan import Layout
+from eoseg.recipe import Recipe
+
+RUN_TAG = "EOSEG_RUN"
+
+
+def fingerprint(
+    network: Network,
+    recipe: Recipe,
+    rasters: DatedRasters,
+    grid: Grid,
+    layout: Layout,
+    options: PredictOptions,
+    checkpoint: Path | None,
+) -> dict[str, str]:
+    """Everything that the values of a map depend on, by names that a user understands.
+
+    Args:
+        network: Its weights are hashed where there is no checkpoint file.
+        recipe: Its recipe.
+        rasters: The scene or the dates.
+        grid: The scene's grid.
+        layout: Tiles and halo.
+        options: Those that change values.
+        checkpoint: Where the network comes from.
+    """
+    return {
+        "eoseg's version": __version__,
+        "the scene": "; ".join(map(_describe_file, rasters.paths)),
+        "the grid": f"{grid.width} x {grid.height} px, {_digest(str(grid.crs), *grid.transform)}",
+        "the checkpoint": hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe),
+        "tile and halo": f"{layout.plan.core} and {layout.plan.halo} px",
+        "probabilities": "yes" if options.probabilities else "no",
+        "the bands": ",".join(options.bands or recipe.schema.bands),
+        "nodata": "its own" if options.nodata is None else f"{options.nodata:g}",
+    }
+
+
+def run_name(of: Mapping[str, str]) -> str:
+    """A short name of a run for its map, the same whenever the scene was copied."""
+    lasting = {name: text for name, text in of.items() if name != "the scene"}
+    sizes = [part.partition(", changed")[0] for part in of["the scene"].split("; ")]
+    return _digest(json.dumps(lasting, sort_keys=True), *sizes)
+
+
+def is_made(path: Path, run: str, rasters: DatedRasters) -> bool:
+    """Whether a map is already what a run would make: of the same name, and newer than its scenes."""
+    if not path.is_file() or read_run(path) != run:
+        return False
+    made = path.stat().st_mtime_ns
+    return all(not Path(scene).exists() or Path(scene).stat().st_mtime_ns <= made for scene in rasters.paths)
+
+
+def is_map(path: Path) -> bool:
+    """Whether a file is there and a run of eoseg made it."""
+    try:
+        return path.is_file() and read_run(path) is not None
+    except DataError:
+        return False
+
+
+def read_run(path: Path) -> str | None:
+    """The run that made a map; None where eoseg did not make it."""
+    with open_dataset(str(path)) as dataset:
+        found = dataset.tags().get(RUN_TAG)
+    return None if found is None else str(found)
+
+
+def map_tags(
+    recipe: Recipe,
+    rasters: DatedRasters,
+    layout: Layout,
+    disagreement: Disagreement | None,
+    checkpoint: Path | None,
+    *,
+    device: str,
+    run: str,
+) -> dict[str, str]:
+    """Where a map comes from. No time of making, so that the same input gives the same file."""
+    tags = {
+        "EOSEG_VERSION": __version__,
+        RUN_TAG: run,
+        "EOSEG_TASK": recipe.task,
+        "EOSEG_SCENE": ",".join(Path(path).name for path in rasters.paths),
+        "EOSEG_BANDS": ",".join(recipe.schema.bands),
+        "EOSEG_TILE": str(layout.plan.core),
+        "EOSEG_HALO": str(layout.plan.halo),
+        "EOSEG_OUTPUT_STRIDE": str(layout.plan.stride),
+        "EOSEG_DEVICE": device,
+        "EOSEG_EXACT": "yes" if layout.exact else "no",
+        "EOSEG_EXACT_BECAUSE": layout.reason,
+    }
+    if rasters.dates is not None:
+        tags["EOSEG_DATES"] = ",".join(map(str, rasters.dates))
+    if recipe.threshold is not None:
+        tags["EOSEG_THRESHOLD"] = f"{recipe.threshold:g}"
+    if disagreement is not None:
+        tags["EOSEG_DISAGREEMENT"] = f"{disagreement.differing} of {disagreement.pixels} px"
+    if checkpoint is not None:
+        tags["EOSEG_CHECKPOINT"] = checkpoint.name
+        tags["EOSEG_CHECKPOINT_SHA256"] = hash_file(checkpoint)
+    return tags
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe_file(path: str) -> str:
+    file = Path(path)
+    if not file.exists():
+        return path  # a remote one
+    found = file.stat()
+    return f"{file.name}, {found.st_size} bytes, changed {found.st_mtime_ns}"
+
+
+def _hash_network(network: Network, recipe: Recipe) -> str:
+    total = hashlib.sha256(repr(recipe).encode())
+    for name, tensor in network.state_dict().items():
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _digest(*texts: Any) -> str:
+    return hashlib.sha256("\n".join(map(str, texts)).encode()).hexdigest()[:16]

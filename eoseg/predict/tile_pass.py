@@ -1,0 +1,150 @@
+"""One pass over the tiles of a share: read, classify and write, each at the same time as the others."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from numpy.typing import NDArray
+
+from eoseg.errors import ConfigError
+from eoseg.geo.scene import Scene
+from eoseg.geo.share import Share
+from eoseg.geo.stack import SceneStack
+from eoseg.predict.classifier import Classifier, TileResult
+from eoseg.predict.options import Progress, Times
+from eoseg.predict.plan import ChipPlan, Layout
+from eoseg.predict.reader import READ_AHEAD, TileImage, read_tiles
+from eoseg.recipe import Time
+
+_WAITING_WRITES = 2
+
+
+class _Writer:
+    """Writes tiles in another thread, a few at a time. Use it as a context manager."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="eoseg-writer")
+        self._waiting: deque[Future[None]] = deque()
+
+    def put(self, index: int, values: Sequence[NDArray[Any]], *, skipped: bool) -> None:
+        """Hand over the values of a tile; waits where the disk is slow.
+
+        Raises:
+            OutputError: An earlier tile could not be written.
+        """
+        self._waiting.append(self._pool.submit(self._share.write, index, values, skipped=skipped))
+        while len(self._waiting) > _WAITING_WRITES or (self._waiting and self._waiting[0].done()):
+            self._waiting.popleft().result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+        if error is None:
+            for written in self._waiting:
+                written.result()
+
+
+@dataclass(slots=True)
+class TilePass:
+    """Maps the shares of a scene that are this process's."""
+
+    scenes: Sequence[Scene | SceneStack]
+    """The scene, opened once for each thread that reads."""
+    time: Time
+    layout: Layout
+    classifier: Classifier
+    total_pixels: int
+    """Pixels of the shares, for the progress."""
+    progress: Callable[[Progress], None] | None = None
+    times: Times = field(default_factory=Times)
+    batch_size: int = 0
+    """Tiles per pass; less than planned once memory ran out."""
+    _done_pixels: int = 0
+
+    def __post_init__(self) -> None:
+        self.batch_size = self.layout.batch_size
+
+    def map_share(self, share: Share) -> None:
+        """Read, classify and write the tiles of a share that are not finished."""
+        start, stop = share.parts.bounds(share.number)
+        todo = set(share.pending)
+        for index in range(start, stop):
+            if index not in todo:
+                core = share.parts.cores.tile(index).core
+                self._done_pixels += core.height * core.width
+        tiles = ((index, self.layout.plan.tile(index)) for index in share.pending)
+        # Chips are small: a whole pass of them is read while the one before is computed.
+        is_of_chips = isinstance(self.layout.plan, ChipPlan)
+        ahead = max(len(self.scenes), self.layout.batch_size if is_of_chips else READ_AHEAD)
+        with (
+            read_tiles(self.scenes, tiles, time=self.time, ahead=ahead) as images,
+            _Writer(share) as writer,
+        ):
+            for batch in self._batches(images, writer):
+                for result in self._timed("compute", self._classify, batch):
+                    self._timed("write", self._write, writer, result)
+        share.finish()
+
+    def _batches(self, images: Iterable[TileImage], writer: _Writer) -> Iterator[list[TileImage]]:
+        """Tiles to compute; those without a valid pixel are written as nodata at once."""
+        product, batch = self.classifier.product, []
+        images = iter(images)
+        while (image := self._timed("read", next, images, None)) is not None:
+            if image.core_valid.any():
+                batch.append(image)
+            else:
+                core = image.tile.core
+                writer.put(image.index, product.empty(core.height, core.width), skipped=True)
+                self._report(image)
+            if len(batch) >= self.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _classify(self, batch: Sequence[TileImage]) -> list[TileResult]:
+        """Classify tiles, fewer at a time where the memory of the device is too small.
+
+        Raises:
+            ConfigError: Not even one tile fits.
+        """
+        try:
+            return self.classifier.classify(batch)
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                read = batch[0].tile.read
+                raise ConfigError(
+                    f"A tile of {read.height} x {read.width} px does not fit the memory of the device. Use a "
+                    "smaller --tile or --max-memory."
+                ) from error
+        half = len(batch) // 2
+        self.batch_size = half
+        torch.cuda.empty_cache()
+        return self._classify(batch[:half]) + self._classify(batch[half:])
+
+    def _write(self, writer: _Writer, result: TileResult) -> None:
+        writer.put(result.source.index, result.layers, skipped=False)
+        self._report(result.source)
+
+    def _report(self, image: TileImage) -> None:
+        core = image.tile.core
+        self._done_pixels += core.height * core.width
+        if self.progress is not None:
+            self.progress(Progress(self._done_pixels, self.total_pixels))
+
+    def _timed[T](self, activity: str, call: Callable[..., T], *arguments: Any) -> T:
+        started = time.perf_counter()
+        try:
+            return call(*arguments)
+        finally:
+            self.times.add(activity, time.perf_counter() - started)

@@ -1,0 +1,92 @@
+"""The files of a share: whole tiles count, torn and damaged ones do not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from parts_factory import WIDTH, fill, make_parts, pending, values_of
+
+from eoseg.errors import BusyError, OutputError
+from eoseg.geo.parts import is_busy
+from eoseg.geo.share import Share
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    fill(parts)
+    with Share(parts, 0) as share:
+        assert (share.pending, share.done, share.skipped) == ([], 20, 1)
+        for index in range(20):
+            core = parts.cores.tile(index).core
+            for layer, expected in enumerate(values_of(parts, index)):
+                found = share.read(layer, core)
+                np.testing.assert_array_equal(found, expected.reshape(found.shape))
+
+
+@pytest.mark.parametrize("cut", [1, 5, 9])
+def test_a_torn_line_is_a_tile_to_compute(tmp_path: Path, cut: int) -> None:
+    parts = make_parts(tmp_path)
+    fill(parts, until=7)
+    journal = parts.journal_path(0)
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    assert pending(parts) == list(range(6, 20))
+    fill(parts, until=1)  # a new line does not run into the torn one
+    assert pending(parts) == list(range(7, 20))
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_values_that_changed_on_disk_are_computed_anew(tmp_path: Path, layer: int) -> None:
+    parts = make_parts(tmp_path)
+    fill(parts)
+    with parts.raw_path(0, layer).open("r+b") as file:
+        file.seek((17 * WIDTH + 3) * (1 if layer == 0 else 4))  # row 17: the second row of tiles
+        file.write(b"\xff\xff\xff\xff")
+    assert not make_parts(tmp_path).is_complete() or pending(parts) == [5]
+    assert not parts.is_complete()
+
+
+@pytest.mark.parametrize("size", [0, 2000])
+def test_a_file_that_was_cut_is_computed_anew(tmp_path: Path, size: int) -> None:
+    parts = make_parts(tmp_path)
+    fill(parts)
+    raw = parts.raw_path(0, 0)
+    raw.write_bytes(raw.read_bytes()[:size])
+    todo = pending(parts)
+    assert set(todo) >= set(range(10, 20))
+    assert (len(todo) == 20) == (size == 0)
+
+
+def test_a_journal_without_its_values_counts_for_nothing(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    fill(parts)
+    parts.raw_path(0, 1).unlink()
+    assert pending(parts) == list(range(20))
+
+
+def test_values_without_a_journal_count_for_nothing(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    fill(parts)
+    parts.journal_path(0).unlink()
+    assert pending(parts) == list(range(20))
+
+
+def test_two_processes_do_not_work_on_one_share(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    assert not is_busy(tmp_path / "m.tif")
+    with Share(parts, 0):
+        assert is_busy(tmp_path / "m.tif")
+        with pytest.raises(BusyError, match="Another process is making"):
+            Share(parts, 0)
+    assert not is_busy(tmp_path / "m.tif")
+    assert pending(parts) == list(range(20))
+
+
+def test_a_tile_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    with Share(parts, 0) as share:
+        classes, floats = values_of(parts, 0)
+        with pytest.raises(OutputError, match=r"\(1, 16, 16\) values of uint8"):
+            share.write(0, [classes[:3], floats])
+        with pytest.raises(OutputError, match="of float32"):
+            share.write(0, [classes, floats.astype(np.float64)])
+    assert pending(parts) == list(range(20))

@@ -1,0 +1,76 @@
+"""What tells one run from another."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import MakeScene
+from predict_factory import BANDS, Brightness, make_network, make_recipe, smooth_noise
+from torch import nn
+
+from eoseg.geo.scene import Scene
+from eoseg.predict import PredictOptions, predict_scene
+from eoseg.predict.dated import DatedRasters
+from eoseg.predict.plan import Layout, plan_tiles
+from eoseg.predict.provenance import fingerprint, is_made, is_map, read_run, run_name
+
+
+def describe(path: Path, *, scale: float = 1.0, core: int = 32, **options: object) -> dict[str, str]:
+    body = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False))
+    nn.init.constant_(body[0].weight, scale)
+    layout = Layout(plan_tiles(40, 50, core=core, halo=0, stride=1), 1, True, "")
+    with Scene(path) as scene:
+        rasters = DatedRasters("single", (str(path),))
+        chosen = PredictOptions(**options)
+        return fingerprint(make_network(body), make_recipe(), rasters, scene.grid, layout, chosen, None)
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene) -> Path:
+    return make_scene("s.tif", smooth_noise(40, 50), names=BANDS)
+
+
+def test_the_same_run_is_the_same(scene: Path) -> None:
+    assert describe(scene) == describe(scene)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"scale": 2.0}, "the checkpoint"),
+        ({"core": 16}, "tile and halo"),
+        ({"probabilities": True}, "probabilities"),
+        ({"bands": BANDS[::-1]}, "the bands"),
+        ({"nodata": 3.0}, "nodata"),
+    ],
+)
+def test_what_changes_values_is_told_by_name(scene: Path, change: dict[str, object], name: str) -> None:
+    before, after = describe(scene), describe(scene, **change)
+    assert [key for key in before if before[key] != after[key]] == [name]
+    assert run_name(before) != run_name(after)
+
+
+def test_what_changes_no_value_is_no_other_run(scene: Path) -> None:
+    assert describe(scene) == describe(scene, batch_size=7, overwrite=True)
+
+
+def test_a_scene_that_was_touched_is_another_run_of_the_same_name(scene: Path) -> None:
+    before = describe(scene)
+    os.utime(scene, (1, 1))
+    assert describe(scene) != before
+    assert run_name(describe(scene)) == run_name(before)
+
+
+def test_a_map_counts_as_made_until_its_scene_is_newer(scene: Path) -> None:
+    out = scene.with_name("map.tif")
+    rasters = DatedRasters("single", (str(scene),))
+    assert not is_map(out)
+    predict_scene(make_network(Brightness()), make_recipe(), str(scene), out)
+    assert is_map(out)
+    assert not is_map(scene)
+    run = read_run(out)
+    assert run is not None
+    assert is_made(out, run, rasters)
+    assert not is_made(out, "another", rasters)
+    os.utime(scene, (2**32, 2**32))
+    assert not is_made(out, run, rasters)

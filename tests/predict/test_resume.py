@@ -1,0 +1,151 @@
+"""Runs that are stopped, killed or shared out give the same map as one that runs through."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import MakeScene
+from predict_factory import BANDS, Convolutions, make_network, make_recipe, smooth_noise
+from torch import nn
+
+from eoseg.errors import OutputError
+from eoseg.geo.parts import parts_folder, read_progress
+from eoseg.predict import Prediction, PredictOptions, Progress, Rank, predict_scene, predict_share
+
+IMAGE = smooth_noise(150, 170)
+OPTIONS = PredictOptions(tile=32, probabilities=True)
+
+
+def network_of(body: nn.Module | None = None) -> nn.Module:
+    torch.manual_seed(0)
+    return make_network(body or Convolutions(3))
+
+
+def run(path: Path, name: str = "map.tif", **more: object) -> Prediction:
+    settings = {"options": OPTIONS, **more}
+    return predict_scene(network_of(), make_recipe(), str(path), path.with_name(name), **settings)
+
+
+def stopped_at(tiles: int, error: type[BaseException] = KeyboardInterrupt):
+    seen: list[Progress] = []
+
+    def stop(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) == tiles:
+            raise error
+
+    return stop
+
+
+def content(path: Path, name: str = "map.tif") -> tuple[bytes, bytes]:
+    return path.with_name(name).read_bytes(), path.with_name(name[:-4] + "_probabilities.tif").read_bytes()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def scene(make_scene: MakeScene) -> Path:
+    return make_scene("s.tif", IMAGE, names=BANDS)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(scene: Path) -> None:
+    run(scene, "whole.tif")
+    for tiles in (5, 9):
+        with pytest.raises(KeyboardInterrupt):
+            run(scene, progress=stopped_at(tiles))
+        assert not scene.with_name("map.tif").exists()
+    seen: list[Progress] = []
+    prediction = run(scene, progress=seen.append)
+    assert 14 <= prediction.resumed <= 18  # a tile or two were in flight
+    assert len(seen) == prediction.tiles - prediction.resumed
+    assert seen[-1] == Progress(150 * 170, 150 * 170)
+    assert content(scene) == content(scene, "whole.tif")
+    assert not parts_folder(scene.with_name("map.tif")).exists()
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = {paths!r}
+import test_resume
+from pathlib import Path
+test_resume.run(Path({scene!r}), progress=lambda progress: __import__("time").sleep(0.02))
+"""
+
+
+def test_a_killed_run_loses_only_the_tiles_in_flight(scene: Path) -> None:
+    run(scene, "whole.tif")
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    code = KILLED.format(paths=paths, scene=str(scene))
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 300
+    while (done := read_progress(scene.with_name("map.tif"))[0]) < 8 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 8 <= done < 30
+    prediction = run(scene)
+    assert prediction.resumed >= done
+    assert content(scene) == content(scene, "whole.tif")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_ranks_make_the_map_that_one_process_makes(scene: Path, count: int) -> None:
+    run(scene, "whole.tif")
+    made = []
+    for number in np.random.default_rng(count).permutation(count):
+        rank = Rank(int(number), count)
+        out = scene.with_name("map.tif")
+        made.append(predict_share(network_of(), make_recipe(), str(scene), out, rank=rank, options=OPTIONS))
+    assert made[:-1] == [None] * (count - 1)
+    assert made[-1] is not None
+    assert made[-1].valid_pixels == 150 * 170
+    assert content(scene) == content(scene, "whole.tif")
+
+
+def test_another_number_of_ranks_may_go_on(scene: Path) -> None:
+    run(scene, "whole.tif")
+    out = scene.with_name("map.tif")
+    arguments = (network_of(), make_recipe(), str(scene), out)
+    assert predict_share(*arguments, rank=Rank(1, 3), options=OPTIONS) is None
+    assert predict_share(*arguments, rank=Rank(1, 2), options=OPTIONS) is None
+    assert predict_share(*arguments, rank=Rank(0, 2), options=OPTIONS) is not None
+    assert content(scene) == content(scene, "whole.tif")
+
+
+def test_a_rank_that_comes_late_finds_the_map_made(scene: Path) -> None:
+    run(scene)
+    before = content(scene)
+    out = scene.with_name("map.tif")
+    arguments = (network_of(), make_recipe(), str(scene), out)
+    assert predict_share(*arguments, rank=Rank(1, 2), options=OPTIONS) is None
+    assert content(scene) == before
+    os.utime(scene)  # a newer scene
+    with pytest.raises(OutputError, match="exists already"):
+        predict_share(*arguments, rank=Rank(1, 2), options=OPTIONS)
+
+
+@pytest.mark.parametrize("change", ["scene", "weights", "tile"])
+def test_parts_of_another_run_are_never_taken(scene: Path, change: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, progress=stopped_at(5))
+    network, options = network_of(), OPTIONS
+    if change == "scene":
+        os.utime(scene)
+    elif change == "weights":
+        network = network_of(Convolutions(4))
+    else:
+        options = PredictOptions(tile=48, probabilities=True)
+    arguments = (network, make_recipe(), str(scene), scene.with_name("map.tif"))
+    said = {"scene": "the scene", "weights": "the checkpoint", "tile": "tile and halo"}[change]
+    with pytest.raises(OutputError, match=f"holds parts of another run: {said}"):
+        predict_scene(*arguments, options=options)
+    anew = PredictOptions(tile=options.tile, probabilities=True, overwrite=True)
+    assert predict_scene(*arguments, options=anew).resumed == 0
