@@ -15,7 +15,7 @@ from eoseg.predict import Disagreement, Prediction, PredictOptions
         ({"halo": -32}, "halo is 'auto' or 0 or more pixels; found -32"),
         ({"halo": "big"}, "found big"),
         ({"batch_size": 0}, "batch size is 1 or more; found 0"),
-        ({"max_memory_mb": 10}, "at least 64 MB; found 10"),
+        ({"max_memory_mb": 10}, "at least 64 MB of memory; found 10"),
         ({"bands": ("B02", "")}, "found 'B02,'"),
         ({"bands": ()}, "Name each band"),
     ],
