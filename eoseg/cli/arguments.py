@@ -4,12 +4,22 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from eoseg.errors import CheckpointError, DataError
 
-if TYPE_CHECKING:
-    from eoseg.predict import Progress
+
+class Progress(Protocol):
+    """How far some work is."""
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that are done."""
+
+    @property
+    def total(self) -> int:
+        """All pixels."""
+
 
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
@@ -65,7 +75,7 @@ def require_input(checkpoint: Path, scenes: list[str]) -> None:
 
 
 @contextmanager
-def progress_bar(name: str, *, shown: bool) -> Iterator["Callable[[Progress], None]"]:
+def progress_bar(name: str, *, shown: bool) -> Iterator[Callable[[Progress], None]]:
     """A bar with speed and time left on standard error; nothing where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -83,7 +93,7 @@ def progress_bar(name: str, *, shown: bool) -> Iterator["Callable[[Progress], No
         # Known to rich only by its share: pixels come with the first tile.
         task = bar.add_task(name, total=None, speed="")
 
-        def report(progress: "Progress") -> None:
+        def report(progress: Progress) -> None:
             done = bar.tasks[0]
             seconds = done.elapsed or 0.0
             speed = f"{progress.pixels / 1e6 / seconds:.2f} MP/s" if seconds else ""
