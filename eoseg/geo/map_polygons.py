@@ -68,8 +68,9 @@ class Vectorized:
 
     path: Path
     classes: tuple[MapClass, ...]
+    """Those that were wanted."""
     counts: tuple[int, ...]
-    """Polygons of each class of the map."""
+    """Polygons of each of them."""
     areas: tuple[float, ...]
     """Their area, class by class."""
     unit: AreaUnit
@@ -118,9 +119,9 @@ def vectorize_map(
         write_polygons(out, map_path.stem, schema, job.rows())
     return Vectorized(
         path=out,
-        classes=info.classes,
-        counts=tuple(job.counts.tolist()),
-        areas=tuple(job.areas.tolist()),
+        classes=tuple(info.classes[index] for index in job.wanted),
+        counts=tuple(int(job.counts[index]) for index in job.wanted),
+        areas=tuple(float(job.areas[index]) for index in job.wanted),
         unit=job.area.unit,
         left_out=job.left_out,
         left_out_area=job.left_out_area,
@@ -147,14 +148,15 @@ class _Job:
         self._options = options
         self._probabilities = probabilities
         self._progress = progress
-        self._values = _class_indices(info, options.classes)
+        self.wanted = _class_indices(info, options.classes)
+        """Indices of the classes that become polygons."""
 
     def rows(self) -> Iterator[PolygonRows]:
         """All polygons that are wanted."""
         grid = self._info.grid
         layers = (self.area.constant is None) + 2 * (self._probabilities is not None)
         tracer = PolygonTracer(
-            grid.width, outside=IGNORE, transform=grid.transform, values=self._values, layers=layers
+            grid.width, outside=IGNORE, transform=grid.transform, values=self.wanted, layers=layers
         )
         least, most = _STRIP_ROWS
         step = min(max(_STRIP_PIXELS // grid.width, least), most)
@@ -201,8 +203,9 @@ class _Job:
 
     def _select(self, polygons: Polygons) -> Iterator[PolygonRows]:
         """Leave out the small ones, count, and hand on in pieces."""
-        areas = polygons.sums[:, 0]
-        if self.area.constant is not None:
+        if self.area.constant is None:
+            areas = polygons.sums[:, 0]
+        else:
             areas = polygons.pixels.astype(np.float64) * self.area.constant
         small = areas < self._options.min_area
         self.left_out += int(small.sum())
@@ -242,14 +245,12 @@ def _require_classes(map_path: Path) -> None:
         )
 
 
-def _class_indices(info: MapInfo, names: tuple[str, ...] | None) -> list[int] | None:
-    if names is None:
-        return None
+def _class_indices(info: MapInfo, names: tuple[str, ...] | None) -> list[int]:
     known = [entry.name for entry in info.classes]
-    for name in names:
+    for name in names or ():
         if name not in known:
             raise ConfigError(f"classes: {unknown_name(f"class in '{info.path}'", name, known)}")
-    return [known.index(name) for name in names]
+    return [index for index, name in enumerate(known) if names is None or name in names]
 
 
 def _find_probabilities(info: MapInfo, given: Path | None) -> Path | None:

@@ -174,11 +174,11 @@ def _write_geopackage(
     if failed:
         raise failed[0]
     with contextlib.closing(sqlite3.connect(part)) as database, database:
-        _add_style(database, layer, schema.classes)
+        _add_style(database, schema.classes)
 
 
-def _add_style(database: sqlite3.Connection, layer: str, classes: Sequence[MapClass]) -> None:
-    """Add the table from which QGIS takes the style of a layer, with the classes' colours."""
+def _add_style(database: sqlite3.Connection, classes: Sequence[MapClass]) -> None:
+    """Add the table from which QGIS takes the style of the layer, with the classes' colours."""
     database.execute(
         "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "
         "f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), "
@@ -193,8 +193,9 @@ def _add_style(database: sqlite3.Connection, layer: str, classes: Sequence[MapCl
     database.execute(
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, "
         "styleName, styleQML, styleSLD, useAsDefault, description, owner) "
-        "VALUES ('', '', ?, 'geometry', 'classes', ?, '', 1, 'Colours of the map', '')",
-        (layer, qgis_style(classes)),
+        "SELECT '', '', table_name, column_name, 'classes', ?, '', 1, 'Colours of the map', '' "
+        "FROM gpkg_geometry_columns",
+        (qgis_style(classes),),
     )
 
 

@@ -172,7 +172,7 @@ class PolygonTracer:
         beside = values[corners.right]
         is_wanted = corners.borders & (beside != self._outside)
         if self._values is not None:
-            is_wanted &= np.isin(beside, self._values)
+            is_wanted &= np.isin(beside, self._values, kind="table")
         numbers = np.where(is_wanted, self._edges - 1 + np.cumsum(is_wanted).reshape(is_wanted.shape), -1)
         turns = find_turns(values, corners, numbers)
         following, crossing = np.full_like(numbers, -1), np.full_like(numbers, -1)
