@@ -86,12 +86,11 @@ def write_polygons(path: Path, layer: str, schema: PolygonSchema, rows: Iterable
     from pyogrio.errors import DataLayerError, DataSourceError
 
     part = path.with_name(f"{path.name}.part{path.suffix}")  # GDAL looks at the suffix
-    batches = (_batch(schema, some) for some in rows)
     try:
         if path.suffix.lower() == ".parquet":
-            _write_geoparquet(part, schema, batches)
+            _write_geoparquet(part, schema, rows)
         else:
-            _write_geopackage(part, layer, schema, batches)
+            _write_geopackage(part, layer, schema, rows)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
@@ -131,23 +130,21 @@ def _batch(schema: PolygonSchema, rows: PolygonRows) -> "pyarrow.RecordBatch":
     return pyarrow.record_batch(arrays, schema=arrow)
 
 
-def _write_geoparquet(part: Path, schema: PolygonSchema, batches: "Iterator[pyarrow.RecordBatch]") -> None:
+def _write_geoparquet(part: Path, schema: PolygonSchema, rows: Iterable[PolygonRows]) -> None:
     from pyarrow import parquet
 
     arrow = _arrow_schema(schema).remove_metadata()
     bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
     with parquet.ParquetWriter(part, arrow, compression="zstd") as file:
-        for batch in batches:
-            file.write_batch(batch)
-            least = shapely.total_bounds(shapely.from_wkb(batch.column("geometry").to_numpy(False)))
-            bounds = np.concatenate([np.fmin(bounds[:2], least[:2]), np.fmax(bounds[2:], least[2:])])
+        for some in rows:
+            file.write_batch(_batch(schema, some))
+            found = shapely.total_bounds(some.shapes)
+            bounds = np.concatenate([np.fmin(bounds[:2], found[:2]), np.fmax(bounds[2:], found[2:])])
         known = bounds.tolist() if np.isfinite(bounds).all() else None
         file.add_key_value_metadata({"geo": geoparquet_metadata(schema.crs, known)})
 
 
-def _write_geopackage(
-    part: Path, layer: str, schema: PolygonSchema, batches: "Iterator[pyarrow.RecordBatch]"
-) -> None:
+def _write_geopackage(part: Path, layer: str, schema: PolygonSchema, rows: Iterable[PolygonRows]) -> None:
     import pyarrow
     import pyogrio
 
@@ -156,7 +153,8 @@ def _write_geopackage(
     def until_failure() -> "Iterator[pyarrow.RecordBatch]":
         # GDAL takes the batches by way of C, where an exception would become a line of text.
         try:
-            yield from batches
+            for some in rows:
+                yield _batch(schema, some)
         except BaseException as error:
             failed.append(error)
 

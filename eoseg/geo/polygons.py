@@ -5,9 +5,10 @@ half-edges (see `eoseg.geo.borders`) to those that are open, borders that cross 
 they were cut, and no ring is closed before its region is complete. Regions that touch over a seam are joined
 by their numbers. Rings are therefore never cut and never merged as shapes.
 
-Memory: some arrays of the size of a strip, and about 50 bytes per half-edge of the regions that reach the
-present strip. A region that spans the whole raster, such as a background, is complete only at its end: all
-corners of its border are in memory then, about 150 bytes each while it is written.
+Memory: some arrays of the size of a strip, and about 30 bytes per half-edge of the regions that reach the
+present strip; two or three times that while complete regions are looked for. A region that spans the whole
+raster, such as a background, is complete only at its end: all corners of its border are in memory then, with
+about 180 bytes each while its polygon is made.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,10 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from eoseg.geo.borders import (
+    EAST,
     NORTH,
     SOUTH,
+    WEST,
     Corners,
     Regions,
     Turns,
@@ -34,7 +37,8 @@ from eoseg.geo.borders import (
 from eoseg.geo.rings import make_polygons
 
 _SWEEP = 2**20
-"""So many new half-edges, or as many as there were, before complete regions are looked for."""
+"""So many half-edges and regions, or twice those that were open, before complete ones are looked for: so the
+work for that stays in proportion to the raster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +121,7 @@ class PolygonTracer:
         nothing = np.full(width + 1, -1, np.int64)
         self._seam = _Seam(nothing, nothing.copy(), nothing.copy())
         self._table: list[_HalfEdges] = []
-        self._kept = self._edges = 0
+        self._edges = self._kept = 0
         self._late: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
         # Of regions: value and sums, pairs that are one region, and the regions of the last row.
         self._region_values: list[NDArray[np.int64]] = []
@@ -159,7 +163,7 @@ class PolygonTracer:
         )
         self._above = rows[-1].copy()
         self._row += len(rows)
-        if last or self._edges - self._kept >= max(_SWEEP, self._kept):
+        if last or self._edges + self._regions >= max(_SWEEP, 2 * self._kept):
             return self._sweep(last=last)
         return _no_polygons(self._layers)
 
@@ -179,7 +183,7 @@ class PolygonTracer:
         upper = np.flatnonzero(corners.below >= 0)
         lower = corners.below[upper]
         for own, turn in ((following, turns.following), (crossing, turns.crossing)):
-            own[:-1, 0], own[1:, 2] = turn[1:, 0], turn[:-1, 2]  # along a row: the next corner
+            own[:-1, EAST], own[1:, WEST] = turn[1:, EAST], turn[:-1, WEST]  # along a row: the next corner
             own[upper, SOUTH], own[lower, NORTH] = turn[lower, SOUTH], turn[upper, NORTH]
         self._cross_seam(corners, numbers, turns, following, crossing)
         is_vertex = bends(corners.borders)
@@ -260,12 +264,10 @@ class PolygonTracer:
         number = np.cumsum(is_open) - 1
         self._table[0].region = number[self._table[0].region].astype(np.int32)
         self._last = number[group[self._last]]
-        self._region_values, self._region_sums, self._pairs = (
-            [values[is_open]],
-            [sums[is_open]],
-            [self._no_pairs],
-        )
+        self._region_values, self._region_sums = [values[is_open]], [sums[is_open]]
+        self._pairs = [self._no_pairs]
         self._regions = int(is_open.sum())
+        self._kept = self._edges + self._regions
         regions, shapes = complete
         return Polygons(shapes, values[regions], sums[regions, 0].astype(np.int64), sums[regions, 1:])
 
@@ -304,7 +306,7 @@ class PolygonTracer:
             links[:] = numbers[links]
         self._seam.renumber(numbers)
         self._table = [kept]
-        self._kept = self._edges = len(kept)
+        self._edges = len(kept)
 
 
 def _no_polygons(layers: int) -> Polygons:

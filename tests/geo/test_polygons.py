@@ -152,12 +152,14 @@ def test_a_polygon_comes_as_soon_as_it_is_complete(monkeypatch: pytest.MonkeyPat
     assert counts[3] == 1
 
 
-def test_what_is_complete_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("values", [None, [7]])
+def test_what_is_complete_is_forgotten(values: list[int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polygons, "_SWEEP", 1)
     rows = (np.indices((2, 50)).sum(axis=0) % 2).astype(np.uint8)
-    tracer = PolygonTracer(50, outside=NOTHING)
+    tracer = PolygonTracer(50, outside=NOTHING, values=values)
     held = []
     for _ in range(40):
         tracer.add(rows)
         held.append((tracer._edges, tracer._regions))
     assert max(held) == max(held[:6])
+    assert max(regions for _, regions in held) < 250
