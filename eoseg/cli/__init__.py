@@ -24,6 +24,7 @@ COMMANDS = {
     "tune": ("tune", "search for better options with Optuna"),
     "course": ("course", "train a ladder of methods on the same data, as one table"),
     "predict": ("predict", "make a map from a checkpoint and a scene of any size"),
+    "vectorize": ("vectorize", "write the polygons of a map as GeoPackage or GeoParquet"),
     "embed": ("embed", "write the features of a network for each chip of scenes, as a table"),
     "evaluate": ("evaluate", "compare a map with a reference"),
     "models": ("models", "list the models and their options"),

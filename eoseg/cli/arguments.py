@@ -5,12 +5,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from eoseg.errors import CheckpointError, DataError
 
-if TYPE_CHECKING:
-    from eoseg.predict import Progress
+
+class Progress(Protocol):
+    """How far some work is."""
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that are done."""
+
+    @property
+    def total(self) -> int:
+        """All pixels."""
+
 
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
@@ -73,7 +83,7 @@ def cores_of_each(processes: int) -> int:
 
 
 @contextmanager
-def progress_bar(name: str, *, shown: bool) -> Iterator["Callable[[Progress], None]"]:
+def progress_bar(name: str, *, shown: bool) -> Iterator[Callable[[Progress], None]]:
     """A bar with speed and time left on standard error; nothing where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -91,7 +101,7 @@ def progress_bar(name: str, *, shown: bool) -> Iterator["Callable[[Progress], No
         # Known to rich only by its share: pixels come with the first tile.
         task = bar.add_task(name, total=None, speed="")
 
-        def report(progress: "Progress") -> None:
+        def report(progress: Progress) -> None:
             done = bar.tasks[0]
             seconds = done.elapsed or 0.0
             first = bar.tasks[0].fields.setdefault("first", progress.done)  # of an earlier run

@@ -146,7 +146,8 @@ class FeatureWriter:
         Raises:
             OutputError: The disk is full.
         """
-        own = {"geo": json.dumps(self._geo()), "eoseg": json.dumps(dict(metadata))}
+        bounds = self._bounds.tolist() if self.rows else None
+        own = {"geo": geoparquet_metadata(self.crs, bounds), "eoseg": json.dumps(dict(metadata))}
         self._flush()
         try:
             self._file.add_key_value_metadata(own)
@@ -167,18 +168,6 @@ class FeatureWriter:
         except OSError as error:
             raise self._told(error) from error
 
-    def _geo(self) -> dict[str, Any]:
-        """The metadata that make the file a GeoParquet."""
-        import geopandas
-
-        crs = None
-        if self.crs is not None:
-            crs = geopandas.GeoSeries([], crs=self.crs.to_wkt()).crs.to_json_dict()
-        column = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs, "edges": "planar"}
-        if self.rows:
-            column["bbox"] = self._bounds.tolist()
-        return {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}}
-
     def _told(self, error: OSError) -> OutputError:
         return OutputError(
             f"'{self.path}' cannot be written: {error.strerror or error}. Check the folder and the free "
@@ -194,6 +183,27 @@ class FeatureWriter:
         with contextlib.suppress(OSError):  # of a full disk, which was raised already
             self._file.close()
         self._part.unlink(missing_ok=True)
+
+
+def geoparquet_metadata(crs: CRS | None, bounds: list[float] | None) -> str:
+    """What makes a Parquet file with polygons as WKB in the column "geometry" a GeoParquet file.
+
+    Args:
+        crs: Of the polygons; None where they are in pixels.
+        bounds: Least x and y, greatest x and y; None where there are no rows.
+
+    Returns:
+        The value of the key "geo", JSON.
+    """
+    import geopandas
+
+    described = None
+    if crs is not None:
+        described = geopandas.GeoSeries([], crs=crs.to_wkt()).crs.to_json_dict()
+    column = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": described, "edges": "planar"}
+    if bounds is not None:
+        column["bbox"] = bounds
+    return json.dumps({"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}})
 
 
 def common_crs(grids: Mapping[str, Grid]) -> CRS | None:
