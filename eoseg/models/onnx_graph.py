@@ -5,7 +5,8 @@ import logging
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -151,13 +152,12 @@ def require_graph(network: Network) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No notes of the exporter: they speak to the developers of torch."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Nothing of what torch and onnxscript tell their developers, such as the whole graph on an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)

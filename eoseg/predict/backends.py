@@ -17,7 +17,7 @@ from eoseg.models.network import Network
 from eoseg.models.onnx_graph import require_graph, require_packages, to_onnx
 
 type Precision = Literal["float32", "bfloat16"]
-"""In which type OpenVINO computes. bfloat16 is faster where the processor has instructions for it."""
+"""In which type OpenVINO computes; bfloat16 only where the processor has instructions for it."""
 
 type _Compute = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -86,13 +86,19 @@ def openvino_runner(
         precision: In which type to compute.
 
     Raises:
-        ConfigError: A package is missing, the network has no graph or is on a GPU, or a size does not fit.
+        ConfigError: A package is missing, the network has no graph or is on a GPU, a size does not fit, or
+            the processor has no bfloat16.
     """
     require_packages("onnx", "onnxscript", "openvino", extra="openvino")
     import openvino
 
     shape = _shape(network, batch_size, steps, height, width)
     core = openvino.Core()
+    if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        # OpenVINO would compute in float32 and say nothing.
+        raise ConfigError(
+            "This processor has no instructions for bfloat16 (AVX512_BF16 or AMX). Use the precision float32."
+        )
     settings = {
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
         "INFERENCE_NUM_THREADS": threads,
