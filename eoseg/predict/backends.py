@@ -126,10 +126,9 @@ class _OtherRuntime:
                 f"The network was compiled for tiles {self._shape}, and no larger a batch; found "
                 f"{tuple(image.shape)}. Give tiles of one size."
             )
-        standardised = self._network.prepare(image, valid).numpy(force=True)
-        missing = self._shape[0] - len(image)
-        filled = np.pad(standardised, [(0, missing), *[(0, 0)] * (image.ndim - 1)])
-        logits = torch.from_numpy(self._compute(np.ascontiguousarray(filled)))[: len(image)]
+        standardised = np.zeros(self._shape, np.float32)  # a smaller batch is filled up
+        standardised[: len(image)] = self._network.prepare(image, valid).numpy(force=True)
+        logits = torch.from_numpy(self._compute(standardised))[: len(image)]
         rescale = self._network.rescale
         return logits if rescale is None else cast(Tensor, rescale(logits))
 

@@ -80,21 +80,7 @@ def export_onnx(
         "values" if recipe.schema.quantity else "labels" if recipe.schema.multilabel else "classes"
     )
     graph = RawGraph(network.eval(), output=output, nodata=nodata).eval()
-    model = to_onnx(
-        graph,
-        _probe(recipe, network, 2, side),
-        output="values" if output == "values" else "probabilities",
-        any_batch=True,
-        any_size=None if side else network.output_stride,
-    )
-    tolerance = _tolerance(recipe)
-    parity = _compare(graph, model, [_probe(recipe, network, images, side) for images in (1, 3)], tolerance)
-    if parity.worst > tolerance:
-        raise CheckpointError(
-            f"The ONNX graph gives another result than torch: values differ by up to {parity.worst:.3g}, "
-            f"{tolerance:.3g} is allowed, and {parity.differing} of {parity.pixels} results differ. Nothing "
-            "was written; run the checkpoint with 'eoseg predict'."
-        )
+    model, parity = _trace(graph, recipe, side)
     halo = default_halo(network_context(network, steps=recipe.schema.steps)) if _is_dense(network) else 0
     for key, value in describe_model(network, recipe, tile=side, halo=halo, nodata=nodata).items():
         entry = model.metadata_props.add()
@@ -107,10 +93,34 @@ def export_onnx(
         output_shape=_shape(model.graph.output[0]),
         output=output,
         parity=parity,
-        tolerance=tolerance,
+        tolerance=_tolerance(recipe),
         nodata=nodata,
         for_deepness=fits_deepness(network, tile=side),
     )
+
+
+def _trace(graph: RawGraph, recipe: Recipe, side: int | None) -> "tuple[onnx.ModelProto, Parity]":
+    """Turn a network into a model that gives the same, and say how much the same."""
+    network, output, tolerance = graph.network, graph.output, _tolerance(recipe)
+    images = [_probe(recipe, network, count, side) for count in (1, 3)]
+    expected = _run_torch(graph, images)
+    model = to_onnx(
+        graph,
+        _probe(recipe, network, 2, side),
+        output="values" if output == "values" else "probabilities",
+        any_batch=True,
+        any_size=None if side else network.output_stride,
+    )
+    parity = Parity(0, 0, 0.0)
+    for one, other in zip(expected, _run_onnxruntime(model, images), strict=True):
+        parity += compare_outputs(one, other, kind=output, tolerance=tolerance)
+    if parity.worst > tolerance:
+        raise CheckpointError(
+            f"The ONNX graph gives another result than torch: values differ by up to {parity.worst:.3g}, "
+            f"{tolerance:.3g} is allowed, and {parity.differing} of {parity.pixels} results differ. Nothing "
+            "was written; run the checkpoint with 'eoseg predict'."
+        )
+    return model, parity
 
 
 def _fixed_side(network: Network, recipe: Recipe, tile: int | None) -> int | None:
@@ -131,16 +141,16 @@ def _is_dense(network: Network) -> bool:
     return network.kind != "classification"
 
 
-def _probe(recipe: Recipe, network: Network, images: int, side: int | None) -> Tensor:
-    """Images like those of the training, the higher the more there are where the size is free."""
+def _probe(recipe: Recipe, network: Network, count: int, side: int | None) -> Tensor:
+    """Images like those of the training; where the size is free, the higher the more there are."""
     steps = () if network.takes_one_date else (recipe.schema.steps,)
     height = width = side or 0
     if side is None:
         stride = network.output_stride
         width = max(2, -(-min(max(recipe.chip_size, _LEAST_PROBE), _MOST_PROBE) // stride)) * stride
-        height = width + (images - 1) * stride
-    shape = (images, *steps, len(recipe.schema.bands), height, width)
-    return training_like_image(recipe.statistics, shape, seed=images)
+        height = width + (count - 1) * stride
+    shape = (count, *steps, len(recipe.schema.bands), height, width)
+    return training_like_image(recipe.statistics, shape, seed=count)
 
 
 def _tolerance(recipe: Recipe) -> float:
@@ -149,17 +159,21 @@ def _tolerance(recipe: Recipe) -> float:
 
 
 @torch.inference_mode()
-def _compare(graph: RawGraph, model: "onnx.ModelProto", images: list[Tensor], tolerance: float) -> Parity:
-    """Run torch and onnxruntime on the same images."""
+def _run_torch(graph: RawGraph, images: list[Tensor]) -> list[Tensor]:
+    outputs: list[Tensor] = [graph(image) for image in images]
+    if not all(output.isfinite().all() for output in outputs):
+        raise CheckpointError(
+            "The network gives values that are no finite numbers. Its training diverged: train again with a "
+            "smaller learning rate, or use an earlier checkpoint."
+        )
+    return outputs
+
+
+def _run_onnxruntime(model: "onnx.ModelProto", images: list[Tensor]) -> list[Tensor]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    parity = Parity(0, 0, 0.0)
-    for image in images:
-        (result,) = session.run(None, {"image": image.numpy()})
-        found = torch.from_numpy(result)
-        parity += compare_outputs(graph(image), found, kind=graph.output, tolerance=tolerance)
-    return parity
+    return [torch.from_numpy(session.run(None, {"image": image.numpy()})[0]) for image in images]
 
 
 def _shape(value: Any) -> tuple[int | str, ...]:

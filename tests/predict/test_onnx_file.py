@@ -175,6 +175,9 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> No
     out = tmp_path / "model.onnx"
     with pytest.raises(ConfigError, match="multiples of 2 pixels, found height 33"):
         export_onnx(network, recipe, out, tile=33)
+    with pytest.raises(CheckpointError, match="no finite numbers"):
+        export_onnx(network, recipe, out)
+    assert not out.exists()
     out.write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
         export_onnx(network, recipe, out)
