@@ -87,8 +87,8 @@ def _print(written: "OnnxFile", recipe: "Recipe") -> None:
         f"{parity.differing:,} of {parity.pixels:,} results differ"
     )
     print(f"Deepness (QGIS): {_deepness(written, recipe)}")
-    size = written.path.stat().st_size / 1e6
-    print(f"ONNX: {written.path}, {size:.1f} MB, opset {written.opset}")
+    size = written.path.stat().st_size / 1e3
+    print(f"ONNX: {written.path}, {size:,.0f} kB, opset {written.opset}")
 
 
 def _sizes(shape: tuple[int | str, ...]) -> str:

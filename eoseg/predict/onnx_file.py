@@ -56,7 +56,7 @@ def export_onnx(
     """Write a network as ONNX: raw values in, NaN for "no value"; probabilities, or a quantity, out.
 
     The file gets its name once onnxruntime has run it and found what torch finds, on images like those of the
-    training, of two sizes and of one and three images.
+    training: one alone and several together, of another size where the file takes any.
 
     Args:
         network: A trained network for segmentation, change or classification; is put into evaluation mode.
@@ -102,7 +102,8 @@ def export_onnx(
 def _trace(graph: RawGraph, recipe: Recipe, side: int | None) -> "tuple[onnx.ModelProto, Parity]":
     """Turn a network into a model that gives the same, and say how much the same."""
     network, output, tolerance = graph.network, graph.output, _tolerance(recipe)
-    images = [_probe(recipe, network, count, side) for count in (1, 3)]
+    counts = (1, 3) if _is_dense(network) else (1, 15)
+    images = [_probe(recipe, network, count, side) for count in counts]
     expected = _run_torch(graph, images)
     model = to_onnx(
         graph,

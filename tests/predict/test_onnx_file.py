@@ -24,6 +24,7 @@ from predict_factory import (
 from torch import Tensor, nn
 
 from eoseg.errors import CheckpointError, ConfigError, OutputError
+from eoseg.predict import onnx_file
 from eoseg.predict.onnx_file import OnnxFile, export_onnx
 from eoseg.predict.onnx_metadata import RECIPE_KEY
 from eoseg.recipe import Quantity, Recipe
@@ -184,7 +185,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> No
     assert out.read_text() == "mine"
 
 
-def test_an_existing_file_is_replaced_only_when_asked_and_by_a_whole_one(
+def test_an_existing_file_stays_as_it_is_where_the_new_one_cannot_be_written(
     exported: OnnxFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = exported.path.read_bytes()
@@ -192,7 +193,12 @@ def test_an_existing_file_is_replaced_only_when_asked_and_by_a_whole_one(
     def full(self: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
+    import onnx
+
+    model = onnx.load(exported.path)
+    monkeypatch.setattr(onnx_file, "_trace", lambda *_: (model, exported.parity))  # tracing takes seconds
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left on device"):
         export_onnx(make_network(Pooled(), stride=2), make_recipe(stride=2), exported.path, overwrite=True)
     assert exported.path.read_bytes() == before
+    assert [path.name for path in exported.path.parent.iterdir()] == ["model.onnx"]
