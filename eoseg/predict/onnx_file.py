@@ -1,5 +1,6 @@
 """From a checkpoint to an ONNX file that gives the same result, and that runs without eoseg."""
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -173,8 +174,15 @@ def _run_torch(graph: RawGraph, images: list[Tensor]) -> list[Tensor]:
 def _run_onnxruntime(model: "onnx.ModelProto", images: list[Tensor]) -> list[Tensor]:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return [torch.from_numpy(session.run(None, {"image": image.numpy()})[0]) for image in images]
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return [torch.from_numpy(session.run(None, {"image": image.numpy()})[0]) for image in images]
+    except Exception as error:  # its exceptions have no other base
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...")
+        raise CheckpointError(
+            "onnxruntime cannot run the network at several sizes as torch wrote it. Nothing was written; try "
+            f"one size with --tile, or run the checkpoint with 'eoseg predict'. It says: {reason}"
+        ) from error
 
 
 def _shape(value: Any) -> tuple[int | str, ...]:

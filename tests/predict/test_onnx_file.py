@@ -171,6 +171,19 @@ def test_a_graph_with_another_result_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_graph_that_onnxruntime_cannot_run_is_not_written(
+    exported: OnnxFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+
+    for_three_bands = onnx.load(exported.path)
+    monkeypatch.setattr(onnx_file, "to_onnx", lambda *_, **__: for_three_bands)
+    recipe = make_recipe(["B02", "B03"])
+    with pytest.raises(CheckpointError, match="cannot run the network.*It says: .*invalid dimensions"):
+        export_onnx(make_network(Brightness(), recipe=recipe), recipe, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
     network, recipe = make_network(NotANumber(), stride=2), make_recipe(stride=2)
     out = tmp_path / "model.onnx"
