@@ -120,7 +120,7 @@ def _trace(graph: RawGraph, recipe: Recipe, side: int | None) -> "tuple[onnx.Mod
         raise CheckpointError(
             f"The ONNX graph gives another result than torch: values differ by up to {parity.worst:.3g}, "
             f"{tolerance:.3g} is allowed, and {parity.differing} of {parity.pixels} results differ. Nothing "
-            "was written; run the checkpoint with 'eoseg predict'."
+            "was written; try one size with --tile, or run the checkpoint with 'eoseg predict'."
         )
     return model, parity
 
