@@ -43,12 +43,17 @@ WALLS = {
     "skops": ("models/",),
     "optuna": ("cli/tune.py",),
     "pyarrow": ("geo/",),
+    "onnx": ("models/onnx_graph.py", "predict/onnx_file.py"),
+    "onnxscript": (),
+    "onnxruntime": ("predict/backends.py", "predict/onnx_file.py"),
+    "openvino": ("predict/backends.py",),
 }
 
 # Libraries that cost seconds: imported in the functions that use them, never at module level.
 LAZY = (
     *("segmentation_models_pytorch", "timm", "torchvision", "torchgeo"),
     *("matplotlib", "wandb", "geopandas", "kornia", "optuna", "pyarrow", "sklearn", "skops"),
+    *("onnx", "onnxruntime", "openvino"),
 )
 
 # What importing a module of these must not load, directly or through other modules of eoseg.

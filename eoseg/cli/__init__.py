@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": ("predict", "make a map from a checkpoint and a scene of any size"),
     "vectorize": ("vectorize", "write the polygons of a map as GeoPackage or GeoParquet"),
     "embed": ("embed", "write the features of a network for each chip of scenes, as a table"),
+    "export": ("export", "write a network as ONNX, to run without eoseg"),
     "evaluate": ("evaluate", "compare a map with a reference"),
     "models": ("models", "list the models and their options"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
