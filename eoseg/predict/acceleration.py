@@ -76,7 +76,7 @@ def accelerate(
                 "float32. Use --precision float32."
             )
         fast = in_bfloat16(fast)
-        if not runs(fast, steps=steps):
+        if not runs(fast, trial_image(network, steps=steps), steps=steps):
             raise ConfigError(
                 "A layer of this network does not run in bfloat16, or its logits are no numbers there. Use "
                 "--precision float32."
@@ -109,14 +109,14 @@ def in_bfloat16(network: Network) -> Network:
 
 
 @torch.inference_mode()
-def runs(network: Network, *, steps: int = 1) -> bool:
-    """Whether a network computes finite logits for a small image, found by trying.
+def runs(network: Network, image: Tensor, *, steps: int = 1) -> bool:
+    """Whether a network computes finite logits for an image, found by trying.
 
     Args:
         network: In evaluation mode.
+        image: See `trial_image`.
         steps: T, the number of dates of an image.
     """
-    image = trial_image(network, steps=steps)
     try:
         logits: Tensor = network.flat(steps)(image)
     except (RuntimeError, NotImplementedError, TypeError) as error:

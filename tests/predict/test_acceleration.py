@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from eoseg.errors import ConfigError
 from eoseg.models import Kind, Network, build_network
+from eoseg.models.fold import trial_image
 from eoseg.predict.acceleration import (
     accelerate,
     accepts_classes,
@@ -27,7 +28,7 @@ def make_network(arch: str = "plain_unet", *, kind: Kind = "segmentation", steps
     """A small network of three bands whose values lie within 10 of a mean of 10000."""
     torch.manual_seed(0)
     args = {"width": 8, "depth": 2} if arch == "plain_unet" else {}
-    network = build_network(arch, bands=BANDS, num_classes=4, kind=kind, args=args, steps=steps, chip_size=16)
+    network = build_network(arch, bands=BANDS, num_classes=4, kind=kind, args=args, steps=steps, chip_size=20)
     return ready(network)
 
 
@@ -102,6 +103,14 @@ def test_bfloat16_leaves_the_days_of_a_series_alone(fast_bfloat16):
     assert torch.equal(seen[2], days)
 
 
+@torch.inference_mode()
+def test_bfloat16_is_tried_on_chips_of_the_size_that_a_classifier_takes(fast_bfloat16):
+    network = make_network("lenet5", kind="classification")
+    inputs = images(2, 3, 20, 20)
+    found = accelerate(network, precision="bfloat16", device=CPU)(*inputs)
+    assert 0 < difference(found, network(*inputs)) < 0.05
+
+
 def test_bfloat16_is_refused_where_it_is_slow(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_f": True})
     with pytest.raises(ConfigError, match=r"device 'cpu' has no instructions for bfloat16.*float32"):
@@ -133,7 +142,7 @@ class Cancelling(nn.Module):
 @pytest.mark.parametrize("body", [Fourier, Cancelling])
 def test_a_layer_that_does_not_run_in_bfloat16_is_found_by_trying(body, fast_bfloat16):
     network = ready(Network(body(), bands=BANDS, output_stride=1))
-    assert runs(network)
+    assert runs(network, trial_image(network))
     with pytest.raises(ConfigError, match=r"layer of this network does not run in bfloat16"):
         accelerate(network, precision="bfloat16", device=CPU)
 
