@@ -19,7 +19,7 @@ LAYERS = (
     ("datasets", "models", "losses", "metrics", "figures"),
     ("batch",),
     ("geo",),
-    ("recipe", "files"),
+    ("recipe", "files", "progress"),
     ("errors",),
     ("__init__",),
 )

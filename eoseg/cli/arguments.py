@@ -5,22 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from eoseg.errors import CheckpointError, DataError
-
-
-class Progress(Protocol):
-    """How far some work is."""
-
-    @property
-    def pixels(self) -> int:
-        """Pixels that are done."""
-
-    @property
-    def total(self) -> int:
-        """All pixels."""
-
+from eoseg.progress import Progress
 
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
 from eoseg.cli.launch import launch
 from eoseg.errors import BusyError, ConfigError, DataError, OutputError
+from eoseg.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from eoseg.models.network import Network
-    from eoseg.predict import Prediction, Progress, Rank, ValueRange
+    from eoseg.predict import Prediction, Rank, ValueRange
     from eoseg.recipe import Recipe, Time
 
 _RASTER_SUFFIXES = (".tif", ".tiff")
@@ -65,6 +66,9 @@ def _map(
         batch_size=arguments.batch_size,
         device=arguments.device,
         max_memory_mb=arguments.max_memory,
+        backend=arguments.backend,
+        precision=arguments.precision,
+        compile=arguments.compile,
         probabilities=arguments.probabilities,
         overwrite=arguments.overwrite,
         bands=arguments.bands,
@@ -103,7 +107,6 @@ def _map(
 def _watch(jobs: "list[_Job]", report: "Callable[[Progress], None]") -> None:
     """Show how many tiles all processes have finished, of the scenes that are begun."""
     from eoseg.geo.parts import read_progress
-    from eoseg.predict import Progress
 
     done, total = map(sum, zip(*(read_progress(job.target) for job in jobs), strict=True))
     if total:
@@ -166,6 +169,25 @@ def _parser(command: str) -> argparse.ArgumentParser:
         metavar="MB",
         help="memory that the run may take above that of the program: decides on '--tile auto' and on GDAL's "
         "cache (default: 2048, and tiles that read 768 px a side, or up to 2048 px where the halo is large)",
+    )
+    work.add_argument(
+        "--backend",
+        choices=("torch", "onnxruntime", "openvino"),
+        default="torch",
+        help="what runs the network (default: torch); the others run on the CPU, with the extras 'onnx' and "
+        "'openvino', and are compared with torch first",
+    )
+    work.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the network; 'auto' is bfloat16 where the device has instructions for it and some tiles "
+        "give the same map, else float32 (default: auto)",
+    )
+    work.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the network: takes a minute or two, needs a C++ compiler",
     )
     work.add_argument(
         "--processes",
@@ -279,6 +301,7 @@ def _print(prediction: "Prediction", recipe: "Recipe") -> None:
     )
     if prediction.resumed:
         say(f"Went on with {prediction.resumed} tile(s) that an earlier run had finished.")
+    say(f"Runtime: {prediction.runtime}")
     say(_times(prediction))
     say(_exactness(prediction))
     if prediction.values is not None:

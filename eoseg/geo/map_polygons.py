@@ -22,6 +22,7 @@ from eoseg.geo.scene import gdal_message, open_dataset
 from eoseg.geo.settings import gdal_settings
 from eoseg.geo.simplify import simplified_corners
 from eoseg.geo.window import Window
+from eoseg.progress import Progress
 from eoseg.recipe import IGNORE, MapClass
 
 _STRIP_PIXELS = 2**22
@@ -50,16 +51,6 @@ class VectorizeOptions:
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
                 raise ConfigError(f"{name} must be a number of at least 0, found {value:g}.")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the work is."""
-
-    pixels: int
-    """Pixels of the map that are done."""
-    total: int
-    """Pixels of the map."""
 
 
 @dataclass(frozen=True, slots=True)

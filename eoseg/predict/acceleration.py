@@ -1,13 +1,12 @@
 """The fastest way to run a network that leaves its map as it is, or within stated bounds.
 
 Batch normalisation is always folded into the convolutions before it (`eoseg.models.fold`). Weights in
-bfloat16 and compiled code are for the user to choose: the first change results a little, the second takes
-time to make.
+bfloat16 change results a little, so `eoseg.predict.runtime` compares them; compiled code takes time to make.
 """
 
 import copy
 import logging
-from typing import Literal, Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +15,9 @@ from eoseg.errors import ConfigError
 from eoseg.models.fitted import FittedBody
 from eoseg.models.fold import fold_batch_norm, trial_image
 from eoseg.models.network import Network
+from eoseg.predict.runner import Precision, Runner
 
 _logger = logging.getLogger(__name__)
-
-type Precision = Literal["float32", "bfloat16"]
 
 MAX_DIFFERING_SHARE = 0.005
 """Share of the pixels that may get another class in bfloat16."""
@@ -31,13 +29,6 @@ _COMPILER = (
     "Compiling needs a C++ compiler (such as g++) and Python's header files on a CPU, a C compiler and "
     "triton on a GPU"
 )
-
-
-class Runner(Protocol):
-    """What runs a network."""
-
-    def __call__(self, image: Tensor, valid: Tensor, days: Tensor | None = None) -> Tensor:
-        """Map raw values to logits in float32, as `Network.forward` does."""
 
 
 def accelerate(

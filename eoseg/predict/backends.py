@@ -5,7 +5,7 @@ quantity, stay with torch in float32: they cost next to nothing, and raw values 
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,19 +15,9 @@ from torch import Tensor
 from eoseg.errors import ConfigError
 from eoseg.models.network import Network
 from eoseg.models.onnx_graph import require_graph, require_packages, to_onnx
-
-type Precision = Literal["float32", "bfloat16"]
-"""In which type OpenVINO computes; bfloat16 only where the processor has instructions for it."""
+from eoseg.predict.runner import Precision, Runner
 
 type _Compute = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-
-class Runner(Protocol):
-    """What computes logits: a network, or another runtime in its place."""
-
-    def __call__(self, image: Tensor, valid: Tensor, days: Tensor | None = None) -> Tensor:
-        """Map raw values to logits; see `Network.forward`."""
-        ...
 
 
 def onnxruntime_runner(

@@ -12,6 +12,7 @@ from eoseg.errors import CheckpointError, ConfigError
 from eoseg.models.network import Network
 from eoseg.predict.products import Layers, Product
 from eoseg.predict.reader import TileImage
+from eoseg.predict.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,20 @@ class Classifier:
         *,
         device: torch.device,
         days: NDArray[np.float32] | None = None,
+        run: Runner | None = None,
     ) -> None:
         """Move the network to its device.
 
         Args:
             network: Is put into evaluation mode and moved.
             product: What the network's output means.
+            run: What runs the network; by default it does itself.
             device: Where it runs.
             days: Day of the year of each date `(T,)`; of series only.
         """
         self._network = network.eval().to(device)
+        self.run: Runner = run or self._network
+        """What runs the network."""
         self._device = device
         self._days = None if days is None else torch.from_numpy(days).to(device)
         self.product = product
@@ -59,12 +64,17 @@ class Classifier:
         logits = self._forward(tiles)
         return [self._finish(tile, one) for tile, one in zip(tiles, logits, strict=True)]
 
-    @torch.inference_mode()
-    def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
+    def tensors(self, tiles: Sequence[TileImage]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Raw values, where they are valid, and days of tiles, on the device."""
         image = torch.from_numpy(_stack([tile.image for tile in tiles])).to(self._device)
         valid = torch.from_numpy(_stack([tile.valid for tile in tiles])).to(self._device)
         days = None if self._days is None else self._days.expand(len(tiles), -1)  # (B, T)
-        logits: Tensor = self._network(image, valid, days)
+        return image, valid, days
+
+    @torch.inference_mode()
+    def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
+        image, valid, days = self.tensors(tiles)
+        logits = self.run(image, valid, days)
         self.passes += 1
         size = () if self._is_of_chips else tuple(image.shape[-2:])
         if logits.shape[1:] != (self.product.outputs, *size):

@@ -26,9 +26,10 @@ from eoseg.predict.classifier import pick_device
 from eoseg.predict.descriptor import Descriptor, chip_size_of
 from eoseg.predict.match import MatchedScene, match_scene
 from eoseg.predict.memory import bytes_per_pixel
-from eoseg.predict.options import DEFAULT_MEMORY_MB, Progress
+from eoseg.predict.options import DEFAULT_MEMORY_MB
 from eoseg.predict.plan import ChipPlan
 from eoseg.predict.reader import TileImage, read_tiles
+from eoseg.progress import Progress
 from eoseg.recipe import MapClass, Recipe
 
 SUFFIX = ".parquet"

@@ -32,6 +32,13 @@ class PredictOptions:
     """Memory that the run may take above that of the program with its network, in MB: it decides on
     "auto" tiles, on the chips of a pass, and on GDAL's cache. By default 2048, and tiles that read 768 px a
     side, or up to 2048 px where the halo is large."""
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch"
+    """What runs the network; the others run on the CPU and are compared with torch first."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the network: "auto" is bfloat16 where the device has instructions for it and the first tiles give
+    the same map (see `eoseg.predict.runtime`), else float32."""
+    compile: bool = False
+    """Compile the network, which takes a minute or two and needs a C++ compiler."""
     probabilities: bool = False
     """Write the probability of each class to a second file too."""
     overwrite: bool = False
@@ -66,17 +73,6 @@ class PredictOptions:
             raise ConfigError(f"A run needs at least 64 MB of memory; found {self.max_memory_mb}.")
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a prediction is."""
-
-    done: int
-    """Pixels, or tiles, that are done."""
-    total: int
-    """Pixels, or tiles, that there are."""
-    unit: Literal["pixels", "tiles"] = "pixels"
 
 
 @dataclass(slots=True)
@@ -165,6 +161,8 @@ class Prediction:
     """Tiles that an earlier run had finished."""
     times: Times = field(default_factory=Times)
     """What the time was spent on."""
+    runtime: str = ""
+    """How the network was run, and how that compares with the network in float32."""
     square_kilometres: float | None = None
     """Area of the scene; None where its CRS has no metres."""
 

@@ -27,6 +27,7 @@ def fingerprint(
     layout: Layout,
     options: PredictOptions,
     checkpoint: Path | None,
+    runtime: str = "",
 ) -> dict[str, str]:
     """Everything that the values of a map depend on, by names that a user understands.
 
@@ -38,6 +39,7 @@ def fingerprint(
         layout: Tiles and halo.
         options: Those that change values.
         checkpoint: Where the network comes from.
+        runtime: What runs the network, in which precision.
     """
     return {
         "eoseg's version": __version__,
@@ -45,6 +47,7 @@ def fingerprint(
         "the grid": f"{grid.width} x {grid.height} px, {_digest(str(grid.crs), *grid.transform)}",
         "the checkpoint": hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe),
         "tile and halo": f"{layout.plan.core} and {layout.plan.halo} px",
+        "the runtime": runtime,
         "probabilities": "yes" if options.probabilities else "no",
         "the bands": ",".join(options.bands or recipe.schema.bands),
         "nodata": "its own" if options.nodata is None else f"{options.nodata:g}",
@@ -90,6 +93,7 @@ def map_tags(
     *,
     device: str,
     run: str,
+    runtime: str,
 ) -> dict[str, str]:
     """Where a map comes from. No time of making, so that the same input gives the same file."""
     tags = {
@@ -102,6 +106,7 @@ def map_tags(
         "EOSEG_HALO": str(layout.plan.halo),
         "EOSEG_OUTPUT_STRIDE": str(layout.plan.stride),
         "EOSEG_DEVICE": device,
+        "EOSEG_RUNTIME": runtime,
         "EOSEG_EXACT": "yes" if layout.exact else "no",
         "EOSEG_EXACT_BECAUSE": layout.reason,
     }

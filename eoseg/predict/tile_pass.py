@@ -16,9 +16,10 @@ from eoseg.geo.scene import Scene
 from eoseg.geo.share import Share
 from eoseg.geo.stack import SceneStack
 from eoseg.predict.classifier import Classifier, TileResult
-from eoseg.predict.options import Progress, Times
+from eoseg.predict.options import Times
 from eoseg.predict.plan import ChipPlan, Layout
 from eoseg.predict.reader import READ_AHEAD, TileImage, read_tiles
+from eoseg.progress import Progress
 from eoseg.recipe import Time
 
 _WAITING_WRITES = 2

@@ -15,9 +15,10 @@ from rasterio.crs import CRS
 from eoseg.errors import ConfigError, DataError, GridError, OutputError
 from eoseg.geo import map_polygons
 from eoseg.geo.grid import Grid
-from eoseg.geo.map_polygons import Progress, Vectorized, VectorizeOptions, vectorize_map
+from eoseg.geo.map_polygons import Vectorized, VectorizeOptions, vectorize_map
 from eoseg.geo.mapfile import LabelWriter, ProbabilityWriter, probability_path
 from eoseg.geo.valuefile import ValueWriter
+from eoseg.progress import Progress
 from eoseg.recipe import Quantity, parse_classes
 
 MAP = np.array(

@@ -1,0 +1,251 @@
+"""What is settled before the first tile: the scene, the tiles, the runtime, and whether all fit together."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eoseg.errors import ConfigError, DataError
+from eoseg.geo.cog import require_writable
+from eoseg.geo.grid import Grid
+from eoseg.geo.parts import Parts, parts_folder
+from eoseg.geo.scene import Scene
+from eoseg.geo.stack import SceneStack
+from eoseg.models.fitted import FittedBody
+from eoseg.models.network import Network
+from eoseg.predict.classifier import Classifier, pick_device
+from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
+from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
+from eoseg.predict.options import PredictOptions
+from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
+from eoseg.predict.products import Product, make_product
+from eoseg.predict.provenance import fingerprint, is_made, run_name
+from eoseg.predict.ranks import Rank
+from eoseg.predict.reader import read_tile
+from eoseg.predict.receptive import network_context, takes_dates
+from eoseg.predict.runtime import Images, Runtime, choose_runtime
+from eoseg.recipe import Recipe
+
+_logger = logging.getLogger(__name__)
+
+_SMALL_PROBE_PX = 64  # where a pass over a larger image would take long: many dates, nearest neighbours
+_GPU_READERS = 4  # threads that read: a GPU is often faster than one
+_COMPARED, _TRIED, _COMPARED_PX = 2, 16, 512  # tiles to compare runtimes on, at most; of torch, parts of them
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A prediction, ready to begin."""
+
+    recipe: Recipe
+    options: PredictOptions
+    checkpoint: Path | None
+    out: Path
+    rank: Rank
+    rasters: DatedRasters
+    notices: tuple[str, ...]
+    scenes: Sequence[Scene | SceneStack]
+    """The scene, opened once for each thread that reads."""
+    layout: Layout
+    product: Product
+    classifier: Classifier
+    runtime: Runtime
+    device: torch.device
+    fingerprint: dict[str, str]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that there will be, the map first."""
+        return self.product.paths(self.out)
+
+    @property
+    def grid(self) -> Grid:
+        """The scene's grid."""
+        return self.scenes[0].grid
+
+    @property
+    def name(self) -> str:
+        """A short name of the run."""
+        return run_name(self.fingerprint)
+
+    def is_made(self) -> bool:
+        """Whether the map is there already, and need not be made anew.
+
+        Raises:
+            OutputError: Another file is in its place.
+        """
+        if not parts_folder(self.out).exists() and is_made(self.out, self.name, self.rasters):
+            return not (self.options.overwrite and self.rank.count == 1)
+        for target in self.paths:
+            require_writable(target, overwrite=self.options.overwrite)
+        return False
+
+    def begin(self) -> Parts:
+        """The folder of the run, begun or found.
+
+        Raises:
+            OutputError: It holds another run, or cannot be made.
+        """
+        plan = self.layout.plan
+        return Parts(
+            self.out,
+            self.grid,
+            self.product.layers(),
+            plan.cores if isinstance(plan, ChipPlan) else plan,
+            fingerprint=self.fingerprint,
+            shares=self.rank.count,
+            overwrite=self.options.overwrite,
+        )
+
+
+def prepare(
+    stack: ExitStack,
+    network: Network,
+    recipe: Recipe,
+    scene: str | Sequence[str],
+    out: Path,
+    *,
+    rank: Rank,
+    options: PredictOptions,
+    checkpoint: Path | None,
+) -> Work:
+    """Open the scene, choose tiles and runtime, and refuse what does not fit; nothing is written.
+
+    Args:
+        stack: Closes the scene when it ends.
+        network: As for `eoseg.predict.predict_scene`, and so are the others.
+        recipe: Its recipe.
+        scene: Path or paths of the scene.
+        out: Path of the map.
+        rank: Which of how many processes this is.
+        options: See `PredictOptions`.
+        checkpoint: Where the network comes from.
+
+    Raises:
+        EosegError: As `eoseg.predict.predict_scene` says.
+    """
+    _require_maps(network)
+    network.eval()
+    product = make_product(recipe, probabilities=options.probabilities)
+    rasters = find_rasters(scene, recipe.schema.time)
+    for target in product.paths(out):
+        require_writable(target, overwrite=True)
+        _require_other(target, rasters.paths)
+    device = pick_device(options.device, cpu_only=isinstance(network.body, FittedBody), local=rank.local)
+    matched = match_rasters(rasters, recipe, options)
+    scenes = []
+    for _ in range(_GPU_READERS if device.type == "cuda" else 1):
+        scenes.append(matched.open())
+        stack.callback(scenes[-1].close)
+    source = scenes[0]
+    _require_dates(network, recipe, rasters)
+    steps = len(rasters.paths)
+    layout = _layout(network, recipe, source.grid, steps, options)
+    days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
+    plain = Classifier(network, product, device=device, days=days)
+    runtime = choose_runtime(
+        network,
+        recipe,
+        options,
+        device=device,
+        steps=steps,
+        images=lambda: _some_images(source, rasters, layout, plain, whole=options.backend != "torch"),
+        batch_size=layout.batch_size,
+    )
+    _logger.debug("runtime: %s", runtime)
+    return Work(
+        recipe,
+        options,
+        checkpoint,
+        out,
+        rank,
+        rasters,
+        matched.notices,
+        scenes,
+        layout,
+        product,
+        Classifier(network, product, device=device, days=days, run=runtime.run),
+        runtime,
+        device,
+        fingerprint(network, recipe, rasters, source.grid, layout, options, checkpoint, runtime.name),
+    )
+
+
+def _some_images(
+    source: Scene | SceneStack, rasters: DatedRasters, layout: Layout, classifier: Classifier, *, whole: bool
+) -> list[Images]:
+    """A few tiles with values, the same ones in every process, or parts of them."""
+    plan, found = layout.plan, list[Images]()
+    for place in range(_TRIED):
+        index = (2 * place + 1) * len(plan) // (2 * _TRIED)
+        tile = read_tile(source, plan.tile(index), index, time=rasters.time)
+        if len(found) < _COMPARED and tile.core_valid.any():
+            image, valid, days = classifier.tensors([tile])
+            if not (whole or isinstance(plan, ChipPlan)):
+                size = max(plan.stride, _COMPARED_PX // plan.stride * plan.stride)
+                image, valid = image[..., :size, :size], valid[..., :size, :size]
+            found.append(Images(image, valid, days))
+    return found
+
+
+def _require_maps(network: Network) -> None:
+    if network.kind == "pretraining":
+        raise ConfigError(
+            "The checkpoint is of a pretraining: its network reconstructs images and has no classes to map. "
+            "Train a task with this checkpoint as its 'weights', then map with what that gives."
+        )
+
+
+def _require_dates(network: Network, recipe: Recipe, rasters: DatedRasters) -> None:
+    """Refuse a number of dates that the network cannot take.
+
+    Raises:
+        DataError: With the longest gap, where a date may be missing.
+    """
+    trained, found = recipe.schema.steps, len(rasters.paths)
+    if rasters.time != "series" or found == trained or takes_dates(network, found):
+        return
+    gap = ""
+    if rasters.dates is not None and len(rasters.dates) > 1:
+        pairs = list(zip(rasters.dates, rasters.dates[1:], strict=False))
+        before, after = max(pairs, key=lambda pair: pair[1] - pair[0])
+        gap = f" The longest gap is between {before} and {after}."
+    raise DataError(
+        f"The network was trained on series of {trained} dates and takes no other number; found {found}."
+        f"{gap} Give the dates of the same season, or train a network that takes any number, such as ltae."
+    )
+
+
+def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: PredictOptions) -> Layout:
+    """Choose the tiles, by what the network looks at and how much memory it takes."""
+    channels, chip_size = steps * len(recipe.schema.bands), recipe.chip_size
+    is_of_chips = network.kind == "classification"
+    size = PROBE_PX
+    if steps > 2 or isinstance(network.body, FittedBody):
+        size = _SMALL_PROBE_PX
+    pixel_bytes = bytes_per_pixel(
+        network.flat(steps),
+        channels=channels,
+        stride=network.output_stride,
+        size=chip_size if is_of_chips else size,
+    )
+    if is_of_chips:
+        layout = choose_chips(grid, options, pixel_bytes=pixel_bytes, chip_size=chip_size)
+    else:
+        context = network_context(network, steps=steps)
+        _logger.debug("context of the network: %s", context)
+        if steps > 1:  # the tile that waits has as many values as activations may
+            pixel_bytes += 4 * channels
+        layout = choose_layout(grid, context, options, pixel_bytes=pixel_bytes, chip_size=chip_size)
+    _logger.debug("tiles: %s", layout)
+    return layout
+
+
+def _require_other(target: Path, scenes: Sequence[str]) -> None:
+    """A map never replaces its own scene, not even with overwrite."""
+    for scene in scenes:
+        if target.exists() and Path(scene).exists() and target.samefile(scene):
+            raise ConfigError(f"'{target}' is the scene itself. Choose another name for the map.")
