@@ -29,8 +29,12 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a scene is read where it does not say so itself."""
+def add_reading_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that say how a scene is read where it does not say so itself.
+
+    Returns:
+        Their group, for what one command has in addition.
+    """
     scene = parser.add_argument_group("how to read the scenes")
     scene.add_argument(
         "--bands",
@@ -46,6 +50,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take a scene even where its values are on another scale than the training values",
     )
+    return scene
 
 
 def require_input(checkpoint: Path, scenes: list[str]) -> None:

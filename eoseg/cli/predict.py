@@ -38,6 +38,7 @@ def main(command: str, argv: list[str]) -> None:
         bands=arguments.bands,
         nodata=arguments.nodata,
         allow_range_mismatch=arguments.allow_range_mismatch,
+        nodata_policy=arguments.nodata_policy,
     )
     keep_freed_memory()
     network, recipe = load_network(checkpoint)
@@ -87,7 +88,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
         action="store_true",
         help="also write MAP_probabilities.tif: a band per class, uint8, times its scale 1/250",
     )
-    add_reading_options(parser)
+    reading = add_reading_options(parser)
+    reading.add_argument(
+        "--nodata-policy",
+        choices=("any", "all"),
+        default="any",
+        help="a pixel has no value where 'any' band has none, or only where 'all' have none; what is missing "
+        "is then taken as the training mean (default: any)",
+    )
     work = parser.add_argument_group("how to work")
     work.add_argument(
         "--tile",

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import rasterio
@@ -21,6 +21,9 @@ from eoseg.recipe import match_bands
 _COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
+type NodataPolicy = Literal["any", "all"]
+"""Whether a pixel without a value in any band is invalid, or only one without a value in all bands."""
+
 
 class Scene:
     """An open raster with named bands. Use it as a context manager, in one thread.
@@ -36,6 +39,8 @@ class Scene:
         bands: Sequence[str] | None = None,
         band_names: Sequence[str] | None = None,
         nodata: float | None = None,
+        nodata_policy: NodataPolicy = "any",
+        fill: Sequence[float] | None = None,
     ) -> None:
         """Open a scene.
 
@@ -44,6 +49,11 @@ class Scene:
             bands: Names of the bands to read, in this order; all bands by default.
             band_names: Names for all bands of the file, in file order, instead of its own.
             nodata: Value that means "no value", before scale and offset, instead of the file's own.
+            nodata_policy: "any": a pixel is valid where all bands have a value. "all": where at least one
+                has; the bands without one then hold their `fill`.
+            fill: For each band that is read its value, after scale and offset, where a valid pixel has
+                none in this band; 0 by default. The training mean is what a network takes for "nothing
+                known", because `Normalize` makes 0 of it.
 
         Raises:
             DataError: The file is missing, is no raster, or holds complex numbers.
@@ -53,6 +63,8 @@ class Scene:
         self._dataset = open_dataset(self.path)
         try:
             self._describe(bands, band_names, nodata)
+            self._needs_all = nodata_policy == "any"
+            self._fill = _column(fill if fill is not None else [0.0] * len(self.bands))[:, 0, 0]
         except BaseException:
             self._dataset.close()
             raise
@@ -83,10 +95,12 @@ class Scene:
         self.block_shape: tuple[int, int] = dataset.block_shapes[self._numbers[0] - 1]
         self.nodata = nodata if nodata is not None else dataset.nodatavals[self._numbers[0] - 1]
         self._nodata = [nodata if nodata is not None else dataset.nodatavals[n - 1] for n in self._numbers]
-        flags = {flag for n in self._numbers for flag in dataset.mask_flag_enums[n - 1]}
-        self._has_mask = bool(flags & {MaskFlags.alpha, MaskFlags.per_dataset}) and (
-            MaskFlags.nodata not in flags
-        )
+        flags = [dataset.mask_flag_enums[n - 1] for n in self._numbers]
+        # Without any flag a band has a mask of its own, as in a VRT over files with masks.
+        self._has_mask = any(kind not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for kind in flags)
+        # Where there is a nodata value GDAL's masks leave the alpha band out.
+        alpha = [n for n, kind in enumerate(kinds, start=1) if kind == ColorInterp.alpha]
+        self._alpha = alpha[0] if alpha and not self._has_mask else None
         self._scales = _column([dataset.scales[n - 1] for n in self._numbers])
         self._offsets = _column([dataset.offsets[n - 1] for n in self._numbers])
         self._is_scaled = bool((self._scales != 1).any() or (self._offsets != 0).any())
@@ -97,7 +111,7 @@ class Scene:
         Returns:
             `image`: float32 `(C, height, width)`, file values times scale plus offset; 0 where
             invalid. `valid`: bool `(height, width)`, True where every band has a finite value that
-            is not nodata, and the pixel is inside the scene.
+            is not nodata (or any band, by `nodata_policy`), and the pixel is inside the scene.
 
         Raises:
             DataError: The file cannot be read there, for example because it is truncated.
@@ -113,30 +127,46 @@ class Scene:
 
     def _read_into(self, window: Window, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Fill views of `image` and `valid`; the window lies inside the scene."""
-        area = RasterioWindow(window.col, window.row, window.width, window.height)
-        try:
-            raw = self._dataset.read(self._numbers, window=area)  # (C, h, w)
-            valid[:] = True
-            if self._has_mask:
-                valid[:] = (self._dataset.read_masks(self._numbers, window=area) > 0).all(axis=0)
-        except (RasterioError, ValueError) as error:
-            raise DataError(
-                f"'{self.path}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
-                f"{gdal_message(error)}. The file may be truncated: copy or download it again."
-            ) from error
-        for band, nodata in zip(raw, self._nodata, strict=True):
+        raw, masks = self._read_file(window)
+        valid[:] = True
+        # Where a pixel needs all bands, one array is enough: each band takes from it what it lacks.
+        known = [valid] * len(raw) if self._needs_all else [valid.copy() for _ in raw]
+        for has_value, mask in zip(known, masks, strict=False):
+            has_value &= mask > 0
+        for band, has_value, nodata in zip(raw, known, self._nodata, strict=True):
             if nodata is not None and _holds(band.dtype, nodata):
                 # The value may have passed through text or float64: compare in the file's own type.
-                valid &= band != np.asarray(nodata).astype(band.dtype)
+                has_value &= band != np.asarray(nodata).astype(band.dtype)
         image[:] = raw
         if self._is_scaled:
             image *= self._scales
             image += self._offsets
         if raw.dtype.kind == "f":
-            for band in image:
-                valid &= np.isfinite(band)
+            for band, has_value in zip(image, known, strict=True):
+                has_value &= np.isfinite(band)
+        if not self._needs_all:
+            valid[:] = np.any(known, axis=0)
+            for band, has_value, fill in zip(image, known, self._fill, strict=True):
+                band[~has_value] = fill
         if not valid.all():
             image[:, ~valid] = 0
+
+    def _read_file(self, window: Window) -> tuple[NDArray[np.generic], Sequence[NDArray[np.uint8]]]:
+        """What is in the file, `(C, h, w)`, and for each band its mask `(h, w)`, where there are masks."""
+        area = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            raw = self._dataset.read(self._numbers, window=area)
+            masks: Sequence[NDArray[np.uint8]] = []
+            if self._has_mask:
+                masks = self._dataset.read_masks(self._numbers, window=area)
+            elif self._alpha is not None:
+                masks = [self._dataset.read(self._alpha, window=area)] * len(raw)
+        except (RasterioError, ValueError) as error:
+            raise DataError(
+                f"'{self.path}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
+                f"{gdal_message(error)}. The file may be truncated: copy or download it again."
+            ) from error
+        return raw, masks
 
     def close(self) -> None:
         """Close the file."""

@@ -127,6 +127,8 @@ class MatchedRasters:
             bands=self.first.bands,
             band_names=self.first.band_names,
             nodata=self.first.nodata,
+            nodata_policy=self.first.nodata_policy,
+            fill=self.first.fill,
         )
 
 
@@ -151,6 +153,7 @@ def match_rasters(rasters: DatedRasters, recipe: Recipe, options: PredictOptions
             recipe,
             bands=options.bands,
             nodata=options.nodata,
+            nodata_policy=options.nodata_policy,
             allow_range_mismatch=options.allow_range_mismatch,
             check_ranges=step in checked,
         )

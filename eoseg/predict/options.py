@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from eoseg.errors import ConfigError
+from eoseg.geo.scene import NodataPolicy
 from eoseg.recipe import Quantity
 
 
@@ -38,6 +39,9 @@ class PredictOptions:
     """Nodata value instead of the scene's own."""
     allow_range_mismatch: bool = False
     """Map a scene whose values lie far from the training values."""
+    nodata_policy: NodataPolicy = "any"
+    """"any": a pixel without a value in any band gets none in the map. "all": only one without a value in
+    all bands; where some are missing the training mean stands for them."""
 
     def __post_init__(self) -> None:
         for name, value, least in (("tile", self.tile, 1), ("halo", self.halo, 0)):
@@ -47,6 +51,8 @@ class PredictOptions:
             raise ConfigError(f"The batch size is 1 or more; found {self.batch_size}.")
         if self.memory_mb is not None and self.memory_mb < 64:
             raise ConfigError(f"Activations need at least 64 MB; found {self.memory_mb}.")
+        if self.nodata_policy not in ("any", "all"):
+            raise ConfigError(f"The nodata policy is 'any' or 'all'; found '{self.nodata_policy}'.")
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
 

@@ -388,3 +388,15 @@ def test_an_error_is_one_line_on_the_command_line(
         cli.main(["predict", str(checkpoint), str(tmp_path / "absent.tif")])
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_pixel_without_a_value_in_one_band_is_mapped_where_asked(
+    checkpoint: Path, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(1, 255, (3, 20, 20), np.uint8)
+    values[0, :3] = 0
+    path = make_scene("gaps.tif", values, names=BANDS, nodata=0)
+    for policy, missing in (("any", 60), ("all", 0)):
+        out = tmp_path / f"{policy}.tif"
+        predict(checkpoint, path, "--out", out, "--nodata-policy", policy)
+        assert (classes_of(out) == 255).sum() == missing
