@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eoseg.errors import CheckpointError, DataError
+from eoseg.geo.remote import may_be_missing
 
 if TYPE_CHECKING:
     from eoseg.predict import Progress
-
-_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
 
 def count(text: str) -> int:
@@ -65,7 +64,7 @@ def require_input(checkpoint: Path, scenes: list[str]) -> None:
             f"There is no checkpoint '{checkpoint}'. Give a .ckpt file that 'eoseg fit' wrote."
         )
     for scene in scenes:
-        if not scene.startswith(_REMOTE) and not Path(scene).exists():
+        if not may_be_missing(scene) and not Path(scene).exists():
             raise DataError(f"There is no file '{scene}'. Check the path.")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
 from eoseg.errors import ConfigError, DataError, OutputError
+from eoseg.geo.remote import scene_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,7 +74,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "scenes",
         metavar="SCENE",
         nargs="+",
-        help="a GeoTIFF, VRT or other raster; for a series also a folder of rasters",
+        help="a GeoTIFF, VRT or other raster, here or at https:// or s3://; for a series also a folder of "
+        "rasters",
     )
     parser.add_argument(
         "--out",
@@ -165,7 +167,7 @@ def _jobs(scenes: list[str], out: Path | None, time: "Time") -> list[_Job]:
     names = []
     for group in groups:
         rasters = find_rasters(group, time)
-        name = Path(group[0]).resolve().name if folders else Path(rasters.paths[-1]).stem
+        name = Path(group[0]).resolve().name if folders else scene_name(rasters.paths[-1])
         names.append(f"{name}_map.tif")
     if out is not None and out.suffix.lower() in _RASTER_SUFFIXES and not out.is_dir():
         if len(groups) > 1:

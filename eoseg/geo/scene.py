@@ -15,12 +15,12 @@ from rasterio.windows import Window as RasterioWindow
 
 from eoseg.errors import BandError, DataError
 from eoseg.geo.grid import Grid
+from eoseg.geo.remote import explain, may_be_missing, reads_remotely, shown
+from eoseg.geo.settings import remote_settings
 from eoseg.geo.window import Window
 from eoseg.recipe import match_bands
 
 _COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
-
 type NodataPolicy = Literal["any", "all"]
 """Whether a pixel without a value in any band is invalid, or only one without a value in all bands."""
 
@@ -60,6 +60,7 @@ class Scene:
             BandError: A band is not there, or `band_names` does not name each band once.
         """
         self.path = str(path)
+        self._is_remote = reads_remotely(self.path)
         self._dataset = open_dataset(self.path)
         try:
             self._describe(bands, band_names, nodata)
@@ -155,16 +156,21 @@ class Scene:
         """What is in the file, `(C, h, w)`, and for each band its mask `(h, w)`, where there are masks."""
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            raw = self._dataset.read(self._numbers, window=area)
-            masks: Sequence[NDArray[np.uint8]] = []
-            if self._has_mask:
-                masks = self._dataset.read_masks(self._numbers, window=area)
-            elif self._alpha is not None:
-                masks = [self._dataset.read(self._alpha, window=area)] * len(raw)
+            with remote_settings(needed=self._is_remote):
+                raw = self._dataset.read(self._numbers, window=area)
+                masks: Sequence[NDArray[np.uint8]] = []
+                if self._has_mask:
+                    masks = self._dataset.read_masks(self._numbers, window=area)
+                elif self._alpha is not None:
+                    masks = [self._dataset.read(self._alpha, window=area)] * len(raw)
         except (RasterioError, ValueError) as error:
+            message = gdal_message(error)
+            remedy = "The file may be truncated: copy or download it again."
+            if self._is_remote:
+                remedy = "The connection may be lost, or credentials have expired: try again."
             raise DataError(
-                f"'{self.path}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
-                f"{gdal_message(error)}. The file may be truncated: copy or download it again."
+                f"'{shown(self.path)}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
+                f"{message}. {remedy}"
             ) from error
         return raw, masks
 
@@ -195,16 +201,19 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
     """Open a raster with rasterio.
 
     Raises:
-        DataError: The file is missing, is no raster or holds no band.
+        DataError: The file is missing, is no raster or holds no band; or its server cannot be reached, or
+            does not let us read.
     """
-    if not path.startswith(_REMOTE) and not Path(path).exists():
+    if not may_be_missing(path) and not Path(path).exists():
         raise DataError(f"There is no file '{path}'. Check the path.")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), remote_settings(needed=reads_remotely(path)):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
     except RasterioIOError as error:
-        raise DataError(f"'{path}' is not a raster that GDAL can read ({gdal_message(error)}).") from error
+        message = gdal_message(error)
+        told = explain(path, message) if reads_remotely(path) else None
+        raise DataError(told or f"'{shown(path)}' is not a raster that GDAL can read ({message}).") from error
     if dataset.count == 0:
         dataset.close()
         raise DataError(f"'{path}' holds no raster bands; it may be a container: name one of its parts.")

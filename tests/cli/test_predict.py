@@ -7,6 +7,7 @@ import pytest
 import rasterio
 import torch
 from conftest import MakeScene
+from range_server import serve
 
 from eoseg import cli
 from eoseg.cli.predict import main
@@ -400,3 +401,16 @@ def test_a_pixel_without_a_value_in_one_band_is_mapped_where_asked(
         out = tmp_path / f"{policy}.tif"
         predict(checkpoint, path, "--out", out, "--nodata-policy", policy)
         assert (classes_of(out) == 255).sum() == missing
+
+
+def test_a_scene_on_another_machine_is_mapped_as_a_local_one(
+    checkpoint: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    maps = tmp_path / "maps"
+    predict(checkpoint, scene, "--out", tmp_path / "local.tif")
+    with serve(scene.parent) as server:
+        predict(checkpoint, f"{server.address}/{scene.name}?sig=a.b", "--out", maps)
+    (found,) = maps.glob("*.tif")
+    assert found.name == f"{scene.stem}_map.tif"
+    np.testing.assert_array_equal(classes_of(found), classes_of(tmp_path / "local.tif"))
