@@ -1,13 +1,13 @@
 """`eoseg predict`: a checkpoint and scenes in, maps out."""
 
 import argparse
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
-from eoseg.errors import ConfigError, DataError, OutputError
+from eoseg.errors import ConfigError, OutputError
 from eoseg.geo.remote import scene_name
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def main(command: str, argv: list[str]) -> None:
 
     from eoseg.models.checkpoint import load_network  # imports torch
     from eoseg.predict import PredictOptions, keep_freed_memory, predict_scene
+    from eoseg.predict.sources import scenes_as_rasters
 
     options = PredictOptions(
         tile=arguments.tile,
@@ -43,14 +44,19 @@ def main(command: str, argv: list[str]) -> None:
     )
     keep_freed_memory()
     network, recipe = load_network(checkpoint)
-    jobs = _jobs(scenes, arguments.out, recipe.schema.time)
+    jobs = _jobs(scenes, arguments.out, recipe.schema.time, mosaic=arguments.mosaic)
     _require_targets(jobs, probabilities=arguments.probabilities, overwrite=arguments.overwrite)
     for job in jobs:
-        with progress_bar(job.target.name, shown=not arguments.no_progress) as report:
+        with (
+            TemporaryDirectory(prefix="eoseg-") as work,
+            progress_bar(job.target.name, shown=not arguments.no_progress) as report,
+        ):
             prediction = predict_scene(
                 network,
                 recipe,
-                job.scenes,
+                scenes_as_rasters(
+                    job.scenes, recipe, Path(work), mosaic=arguments.mosaic, nodata=arguments.nodata
+                ),
                 job.target,
                 options=options,
                 checkpoint=checkpoint,
@@ -74,8 +80,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "scenes",
         metavar="SCENE",
         nargs="+",
-        help="a GeoTIFF, VRT or other raster, here or at https:// or s3://; for a series also a folder of "
-        "rasters",
+        help="a GeoTIFF, VRT or other raster, here or at https:// or s3://; a folder with a file per band, "
+        "such as a Sentinel-2 product; for a series a folder of rasters",
     )
     parser.add_argument(
         "--out",
@@ -91,6 +97,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="also write MAP_probabilities.tif: a band per class, uint8, times its scale 1/250",
     )
     reading = add_reading_options(parser)
+    reading.add_argument(
+        "--mosaic",
+        action="store_true",
+        help="the scenes are parts of one: map them together; later ones lie over earlier ones",
+    )
     reading.add_argument(
         "--nodata-policy",
         choices=("any", "all"),
@@ -144,31 +155,30 @@ class _Job:
     """One map."""
 
     scenes: list[str]
-    """The scene; both of a pair; all dates, or the folder, of a series."""
+    """The scene, its parts or its folder of bands; both of a pair; all dates, or the folder, of a series."""
     target: Path
 
 
-def _jobs(scenes: list[str], out: Path | None, time: "Time") -> list[_Job]:
+def _jobs(scenes: list[str], out: Path | None, time: "Time", *, mosaic: bool) -> list[_Job]:
     """Which scenes make which map.
 
     Raises:
         ConfigError: Several maps would have one name, or the scenes are too many or too few.
-        DataError: A scene is a folder, and the checkpoint is not for series.
     """
     from eoseg.predict.dated import find_rasters
 
     folders = [scene for scene in scenes if Path(scene).is_dir()]
-    if folders and time != "series":
-        raise DataError(
-            f"'{folders[0]}' is a folder. Give its scenes, such as {shlex.quote(folders[0])}/*.tif"
-        )
     # Each scene, or each folder of dates, is a map of its own; other dates belong together.
-    groups = [[scene] for scene in scenes] if time == "single" or len(folders) == len(scenes) else [scenes]
+    is_series_each = time == "series" and len(folders) == len(scenes)
+    is_one_each = (time == "single" and not mosaic) or is_series_each
+    groups = [[scene] for scene in scenes] if is_one_each else [scenes]
     names = []
     for group in groups:
-        rasters = find_rasters(group, time)
-        name = Path(group[0]).resolve().name if folders else scene_name(rasters.paths[-1])
-        names.append(f"{name}_map.tif")
+        last = group[-1] if mosaic else find_rasters(group, time).paths[-1]
+        if time == "series":
+            last = group[0] if folders else last
+        is_folder = Path(last).is_dir()
+        names.append(f"{Path(last).resolve().name if is_folder else scene_name(last)}_map.tif")
     if out is not None and out.suffix.lower() in _RASTER_SUFFIXES and not out.is_dir():
         if len(groups) > 1:
             raise ConfigError(

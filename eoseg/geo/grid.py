@@ -56,7 +56,7 @@ class Grid:
         if (self.height, self.width) != (other.height, other.width):
             return f"size {other.width} x {other.height} px instead of {self.width} x {self.height} px"
         if self.crs != other.crs:
-            return f"CRS {_crs_name(other.crs)} instead of {_crs_name(self.crs)}"
+            return f"CRS {crs_name(other.crs)} instead of {crs_name(self.crs)}"
         if self.crs is None:
             return None  # without a CRS, two rasters of one size are matched pixel by pixel
         inverse = ~self.transform
@@ -87,7 +87,7 @@ class Grid:
             if self.crs is None and other.crs is None:
                 remedy = "Neither has a CRS, so they cannot be aligned: cut both to one size."
         else:
-            target = _with_suffix(that, "_aligned")
+            target = with_suffix(that, "_aligned")
             remedy = "To repair: rio warp " + shlex.join(
                 [that, target, "--like", this, "--resampling", "nearest"]
             )
@@ -97,13 +97,15 @@ class Grid:
         return [(0, 0), (self.width, 0), (0, self.height), (self.width, self.height)]
 
 
-def _crs_name(crs: CRS | None) -> str:
+def crs_name(crs: CRS | None) -> str:
+    """A CRS in a few words, for messages."""
     if crs is None:
         return "none"
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else str(crs.to_wkt())[:60]
 
 
-def _with_suffix(path: str, suffix: str) -> str:
+def with_suffix(path: str, suffix: str) -> str:
+    """The path of a file beside another one: "b.tif" and "_aligned" give "b_aligned.tif"."""
     stem, dot, extension = path.rpartition(".")
     return f"{stem}{suffix}.{extension}" if dot and "/" not in extension else f"{path}{suffix}.tif"

@@ -1,5 +1,6 @@
 """Reading scenes: named bands in, raw values and validity out."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
-from eoseg.errors import BandError, DataError
+from eoseg.errors import BandError, DataError, GridError
 from eoseg.geo.grid import Grid
 from eoseg.geo.remote import explain, may_be_missing, reads_remotely, shown
 from eoseg.geo.settings import remote_settings
@@ -58,6 +59,7 @@ class Scene:
         Raises:
             DataError: The file is missing, is no raster, or holds complex numbers.
             BandError: A band is not there, or `band_names` does not name each band once.
+            GridError: The file says that its pixels have no area.
         """
         self.path = str(path)
         self._is_remote = reads_remotely(self.path)
@@ -74,14 +76,13 @@ class Scene:
         self, bands: Sequence[str] | None, band_names: Sequence[str] | None, nodata: float | None
     ) -> None:
         dataset = self._dataset
-        kinds = dataset.colorinterp
-        numbers = [n for n, kind in enumerate(kinds, start=1) if kind != ColorInterp.alpha]
+        named = own_bands(dataset)
+        numbers, own = list(named), list(named.values())
         if not numbers:
             raise BandError(f"'{self.path}' has no band beside its alpha band; expected an image.")
         if any(np.issubdtype(np.dtype(kind), np.complexfloating) for kind in dataset.dtypes):
             raise DataError(f"'{self.path}' holds complex numbers; expected integers or floats.")
-        self.grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-        own = [_own_name(dataset.descriptions[n - 1], kinds[n - 1], n) for n in numbers]
+        self.grid = grid_of(dataset, path=self.path)
         self.has_band_names = any(not name.startswith("band_") for name in own)
         self.all_bands = list(band_names) if band_names is not None else own
         if len(self.all_bands) != len(numbers) or len(set(self.all_bands)) != len(self.all_bands):
@@ -100,7 +101,7 @@ class Scene:
         # Without any flag a band has a mask of its own, as in a VRT over files with masks.
         self._has_mask = any(kind not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for kind in flags)
         # Where there is a nodata value GDAL's masks leave the alpha band out.
-        alpha = [n for n, kind in enumerate(kinds, start=1) if kind == ColorInterp.alpha]
+        alpha = [n for n in range(1, dataset.count + 1) if n not in named]
         self._alpha = alpha[0] if alpha and not self._has_mask else None
         self._scales = _column([dataset.scales[n - 1] for n in self._numbers])
         self._offsets = _column([dataset.offsets[n - 1] for n in self._numbers])
@@ -230,8 +231,31 @@ def _holds(dtype: np.dtype[Any], value: float) -> bool:
     return float(value).is_integer() and info.min <= value <= info.max
 
 
-def _own_name(description: str | None, kind: ColorInterp, number: int) -> str:
-    return (description or "").strip() or _COLORS.get(kind) or f"band_{number}"
+def own_bands(dataset: rasterio.DatasetReader) -> dict[int, str]:
+    """The bands of a file beside alpha: their numbers, from 1, and their own names."""
+    return {
+        number: (description or "").strip() or _COLORS.get(kind) or f"band_{number}"
+        for number, (description, kind) in enumerate(
+            zip(dataset.descriptions, dataset.colorinterp, strict=True), start=1
+        )
+        if kind != ColorInterp.alpha
+    }
+
+
+def grid_of(dataset: rasterio.DatasetReader, *, path: str) -> Grid:
+    """The grid of an open file.
+
+    Raises:
+        GridError: Its pixels have no area, so that no place belongs to one pixel.
+    """
+    transform = dataset.transform
+    if not math.isfinite(transform.determinant) or transform.determinant == 0:
+        found = ", ".join(f"{value:g}" for value in transform[:6])
+        raise GridError(
+            f"'{shown(path)}' has pixels without area (transform {found}). "
+            "Give it the right one: rio edit-info --transform '[...]', or gdal_edit.py -a_ullr."
+        )
+    return Grid(dataset.crs, transform, dataset.height, dataset.width)
 
 
 def _column(values: Sequence[float]) -> NDArray[np.float32]:

@@ -281,7 +281,7 @@ def test_a_random_forest_maps_like_any_network(
         ([0], ConfigError, r"change between two dates; found 1 scene\(s\)"),
         ([0, 1, 2], ConfigError, r"change between two dates; found 3 scene\(s\)"),
         ([2, 0], DataError, "is earlier than .* Exchange them"),
-        (["site"], DataError, "is a folder. Give its scenes"),
+        (["site"], ConfigError, r"change between two dates; found 1 scene\(s\)"),
     ],
 )
 def test_scenes_that_are_no_pair_are_refused(
@@ -334,7 +334,6 @@ def test_an_existing_map_is_replaced_only_when_asked_for(
     [
         (["absent.ckpt", "scene.tif"], CheckpointError, "There is no checkpoint 'absent.ckpt'"),
         (["model.ckpt", "absent.tif"], DataError, "There is no file 'absent.tif'"),
-        (["model.ckpt", "."], DataError, "is a folder. Give its scenes"),
         (["scene.tif", "scene.tif"], CheckpointError, "scene.tif"),
         (["model.ckpt", "model.ckpt", "--out", "x.tif"], DataError, "not a raster"),
         (["model.ckpt", "scene.tif", "scene.tif"], ConfigError, "'scene_map.tif'"),
@@ -414,3 +413,31 @@ def test_a_scene_on_another_machine_is_mapped_as_a_local_one(
     (found,) = maps.glob("*.tif")
     assert found.name == f"{scene.stem}_map.tif"
     np.testing.assert_array_equal(classes_of(found), classes_of(tmp_path / "local.tif"))
+
+
+def test_parts_of_a_scene_and_bands_in_files_are_mapped_as_the_scene(
+    checkpoint: Path, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(1, 255, (3, 20, 40), np.uint8)
+    whole = make_scene("whole.tif", values, names=BANDS)
+    left = make_scene("left.tif", values[:, :, :25], names=BANDS)
+    right = make_scene("right.tif", values[:, :, 20:], names=BANDS, origin=(500_200.0, 5_400_000.0))
+    for name, band in zip(BANDS, values, strict=True):
+        make_scene(f"product/x_{name}.tif", band)
+    maps = tmp_path / "maps"
+    predict(checkpoint, left, right, "--mosaic", "--out", maps)
+    predict(checkpoint, whole, tmp_path / "product", "--out", maps)
+    for name in ("right", "product"):
+        np.testing.assert_array_equal(
+            classes_of(maps / f"{name}_map.tif"), classes_of(maps / "whole_map.tif")
+        )
+
+
+def test_a_folder_of_several_scenes_is_refused(
+    checkpoint: Path, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        make_scene(f"scenes/{name}", np.ones((3, 4, 4), np.uint8), names=BANDS)
+    with pytest.raises(BandError, match="has two files of the band 'B02': .*bands of one date and tile"):
+        predict(checkpoint, tmp_path / "scenes", "--out", tmp_path / "map.tif")
+    assert not (tmp_path / "map.tif").exists()
