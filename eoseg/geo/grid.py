@@ -14,6 +14,8 @@ from eoseg.geo.window import Window
 # transforms that travelled through text or another CRS library differ in the last digits.
 _TOLERANCE_PX = 0.01
 
+_METRES_PER_DEGREE = 111_320.0  # of latitude, and of longitude at the equator
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -38,6 +40,23 @@ class Grid:
     def pixel_size(self) -> tuple[float, float]:
         """Width and height of a pixel in units of the CRS, both positive."""
         return math.hypot(self.transform.a, self.transform.d), math.hypot(self.transform.b, self.transform.e)
+
+    @property
+    def pixel_metres(self) -> float | None:
+        """Side of a square as large as a pixel, in metres; None without a CRS.
+
+        Of geographic grids it is that in the middle of the raster; of projected ones it leaves out by how
+        much the projection distorts.
+        """
+        if self.crs is None:
+            return None
+        width, height = self.pixel_size
+        side = math.sqrt(width * height)
+        if not self.crs.is_geographic:
+            return side * float(self.crs.linear_units_factor[1])
+        _, bottom, _, top = self.bounds
+        narrowed = max(math.cos(math.radians((bottom + top) / 2)), 0.01)
+        return side * math.sqrt(narrowed) * _METRES_PER_DEGREE
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
