@@ -17,6 +17,23 @@ SAME_SIZE = 0.1
 """Pixel sizes that differ by at most this share count as the same."""
 
 
+def needed_pixel_size(grid: Grid, wanted: float | None) -> float | None:
+    """The pixel size at which a scene is to be read, where that is not its own.
+
+    Args:
+        grid: The scene's grid.
+        wanted: In metres, for example that of the training; None where it is not known.
+
+    Returns:
+        The size in metres; None where the scene is read as it is, because its pixels have about that size or
+        nothing is known of one of the two.
+    """
+    own = grid.pixel_metres
+    if wanted is None or own is None or abs(own / wanted - 1) <= SAME_SIZE:
+        return None
+    return wanted
+
+
 def resampled_grid(grid: Grid, pixel_size: float) -> Grid:
     """The grid of the same area with pixels of about another size.
 

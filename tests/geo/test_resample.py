@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 
 from eoseg.errors import ConfigError
 from eoseg.geo.grid import Grid
-from eoseg.geo.resample import resampled_grid, resampled_vrt
+from eoseg.geo.resample import needed_pixel_size, resampled_grid, resampled_vrt
 from eoseg.geo.scene import Scene
 from eoseg.geo.vrt import write_vrt
 from eoseg.geo.window import Window
@@ -128,3 +128,13 @@ def test_sizes_that_cannot_be_are_refused() -> None:
         resampled_grid(Grid(None, Affine.identity(), 3, 3), 10)
     with pytest.raises(ConfigError, match="132 x 96 px of 10 m is smaller than one pixel of 5000 m"):
         resampled_grid(GRID, 5000)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "needed"), [(None, None), (10.0, None), (9.2, None), (10.9, None), (8.9, 8.9), (20.0, 20.0)]
+)
+def test_a_scene_of_about_the_same_pixel_size_is_read_as_it_is(
+    wanted: float | None, needed: float | None
+) -> None:
+    assert needed_pixel_size(GRID, wanted) == needed
+    assert needed_pixel_size(Grid(None, Affine.identity(), 3, 3), wanted) is None
