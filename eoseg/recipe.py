@@ -74,6 +74,8 @@ class Schema:
     """Nodata value that the configuration set where the training files declare none."""
     pixel_size: tuple[float, float] | None = None
     """Width and height of a training pixel in units of the CRS; None without georeference."""
+    pixel_metres: float | None = None
+    """Side of a training pixel in metres; None without georeference, and where it was not noted yet."""
     time: Time = "single"
     """How many dates a sample has."""
     steps: int = 1
@@ -342,6 +344,7 @@ def _schema_from_dict(values: Mapping[str, Any]) -> Schema:
         bands_named_by_config=values["bands_named_by_config"],
         nodata=values["nodata"],
         pixel_size=None if size is None else (size[0], size[1]),
+        pixel_metres=values.get("pixel_metres"),  # older checkpoints do not say it
         time=values["time"],
         steps=values["steps"],
         quantity=None if values["quantity"] is None else Quantity(**values["quantity"]),

@@ -46,6 +46,7 @@ def recipe() -> Recipe:
             file_bands=("B02", "B03", "B08"),
             nodata=0.0,
             pixel_size=(10.0, 10.0),
+            pixel_metres=10.0,
         ),
         statistics=STATISTICS,
         network={"kind": "segmentation", "arch": "unet", "args": {"decoder_channels": [64, 32]}},
@@ -102,6 +103,12 @@ def test_an_incomplete_part_of_a_recipe_is_refused(recipe: Recipe) -> None:
     del values["statistics"]["bands"][0]["mean"]
     with pytest.raises(CheckpointError, match=r"recipe is incomplete.*mean"):
         Recipe.from_dict(values)
+
+
+def test_a_recipe_that_does_not_know_its_pixels_in_metres_is_read(recipe: Recipe) -> None:
+    values = recipe.to_dict()
+    del values["schema"]["pixel_metres"]
+    assert Recipe.from_dict(values).schema.pixel_metres is None
 
 
 def test_a_part_of_another_shape_is_refused(recipe: Recipe) -> None:

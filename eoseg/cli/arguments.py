@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eoseg.errors import CheckpointError, DataError
+from eoseg.geo.remote import may_be_missing
 from eoseg.progress import Progress
-
-_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
 
 def count(text: str) -> int:
@@ -27,8 +26,12 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a scene is read where it does not say so itself."""
+def add_reading_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that say how a scene is read where it does not say so itself.
+
+    Returns:
+        Their group, for what one command has in addition.
+    """
     scene = parser.add_argument_group("how to read the scenes")
     scene.add_argument(
         "--bands",
@@ -44,6 +47,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take a scene even where its values are on another scale than the training values",
     )
+    return scene
 
 
 def require_input(checkpoint: Path, scenes: list[str]) -> None:
@@ -58,7 +62,7 @@ def require_input(checkpoint: Path, scenes: list[str]) -> None:
             f"There is no checkpoint '{checkpoint}'. Give a .ckpt file that 'eoseg fit' wrote."
         )
     for scene in scenes:
-        if not scene.startswith(_REMOTE) and not Path(scene).exists():
+        if not may_be_missing(scene) and not Path(scene).exists():
             raise DataError(f"There is no file '{scene}'. Check the path.")
 
 

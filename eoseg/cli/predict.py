@@ -1,23 +1,23 @@
 """`eoseg predict`: a checkpoint and scenes in, maps out."""
 
 import argparse
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
 from eoseg.cli.launch import launch
-from eoseg.errors import BusyError, ConfigError, DataError, OutputError
+from eoseg.cli.prediction_report import print_prediction
+from eoseg.errors import BusyError, ConfigError, OutputError
+from eoseg.geo.remote import scene_name
 from eoseg.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.table import Table
-
     from eoseg.models.network import Network
-    from eoseg.predict import Prediction, Rank, ValueRange
+    from eoseg.predict import Rank
     from eoseg.recipe import Recipe, Time
 
 _RASTER_SUFFIXES = (".tif", ".tiff")
@@ -34,14 +34,15 @@ def main(command: str, argv: list[str]) -> None:
 
     rank = find_rank()
     if arguments.processes > 1 and rank.count == 1:
-        jobs = _jobs(scenes, arguments.out, read_checkpoint(checkpoint)[0].schema.time)
+        time = read_checkpoint(checkpoint)[0].schema.time
+        jobs = _jobs(scenes, arguments.out, time, mosaic=arguments.mosaic)
         _require_targets(jobs, arguments)
         with progress_bar(jobs[0].target.name, shown=not arguments.no_progress) as report:
             launch(command, argv, arguments.processes, watch=lambda: _watch(jobs, report))
         return
     keep_freed_memory()
     network, recipe = load_network(checkpoint)
-    jobs = _jobs(scenes, arguments.out, recipe.schema.time)
+    jobs = _jobs(scenes, arguments.out, recipe.schema.time, mosaic=arguments.mosaic)
     _require_targets(jobs, arguments)
     for job in jobs:
         _map(job, network, recipe, arguments, rank, alone=len(jobs) >= rank.count)
@@ -59,6 +60,7 @@ def _map(
     """Make a map alone, where no other process does, or one share of it."""
     from eoseg.geo.parts import is_busy
     from eoseg.predict import PredictOptions, Rank, predict_share
+    from eoseg.predict.sources import scenes_as_rasters
 
     options = PredictOptions(
         tile=arguments.tile,
@@ -74,17 +76,24 @@ def _map(
         bands=arguments.bands,
         nodata=arguments.nodata,
         allow_range_mismatch=arguments.allow_range_mismatch,
+        nodata_policy=arguments.nodata_policy,
+        aoi=arguments.aoi,
     )
     is_together = rank.count > 1
     if is_together and alone and is_busy(job.target):
         return
     shown = not (arguments.no_progress or is_together)
     try:
-        with progress_bar(job.target.name, shown=shown) as report:
+        with (
+            TemporaryDirectory(prefix="eoseg-") as work,
+            progress_bar(job.target.name, shown=shown) as report,
+        ):
             prediction = predict_share(
                 network,
                 recipe,
-                job.scenes,
+                scenes_as_rasters(
+                    job.scenes, recipe, Path(work), mosaic=arguments.mosaic, nodata=arguments.nodata
+                ),
                 job.target,
                 rank=Rank(local=rank.local) if alone else rank,
                 options=options,
@@ -96,7 +105,7 @@ def _map(
             return
         raise
     if prediction is not None:
-        _print(prediction, recipe)
+        print_prediction(prediction, recipe)
     elif not is_together:
         print(
             f"'{job.target}' is already the map of this scene with this checkpoint and these options. "
@@ -128,7 +137,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "scenes",
         metavar="SCENE",
         nargs="+",
-        help="a GeoTIFF, VRT or other raster; for a series also a folder of rasters",
+        help="a GeoTIFF, VRT or other raster, here or at https:// or s3://; a folder with a file per band, "
+        "such as a Sentinel-2 product; for a series a folder of rasters",
     )
     parser.add_argument(
         "--out",
@@ -143,7 +153,24 @@ def _parser(command: str) -> argparse.ArgumentParser:
         action="store_true",
         help="also write MAP_probabilities.tif: a band per class, uint8, times its scale 1/250",
     )
-    add_reading_options(parser)
+    reading = add_reading_options(parser)
+    reading.add_argument(
+        "--aoi",
+        metavar="FILE[::LAYER]",
+        help="map only inside these polygons, in any CRS; elsewhere the map has no value",
+    )
+    reading.add_argument(
+        "--mosaic",
+        action="store_true",
+        help="the scenes are parts of one: map them together; later ones lie over earlier ones",
+    )
+    reading.add_argument(
+        "--nodata-policy",
+        choices=("any", "all"),
+        default="any",
+        help="a pixel has no value where 'any' band has none, or only where 'all' have none; what is missing "
+        "is then taken as the training mean (default: any)",
+    )
     work = parser.add_argument_group("how to work")
     work.add_argument(
         "--tile",
@@ -218,31 +245,30 @@ class _Job:
     """One map."""
 
     scenes: list[str]
-    """The scene; both of a pair; all dates, or the folder, of a series."""
+    """The scene, its parts or its folder of bands; both of a pair; all dates, or the folder, of a series."""
     target: Path
 
 
-def _jobs(scenes: list[str], out: Path | None, time: "Time") -> list[_Job]:
+def _jobs(scenes: list[str], out: Path | None, time: "Time", *, mosaic: bool) -> list[_Job]:
     """Which scenes make which map.
 
     Raises:
         ConfigError: Several maps would have one name, or the scenes are too many or too few.
-        DataError: A scene is a folder, and the checkpoint is not for series.
     """
     from eoseg.predict.dated import find_rasters
 
     folders = [scene for scene in scenes if Path(scene).is_dir()]
-    if folders and time != "series":
-        raise DataError(
-            f"'{folders[0]}' is a folder. Give its scenes, such as {shlex.quote(folders[0])}/*.tif"
-        )
     # Each scene, or each folder of dates, is a map of its own; other dates belong together.
-    groups = [[scene] for scene in scenes] if time == "single" or len(folders) == len(scenes) else [scenes]
+    is_series_each = time == "series" and len(folders) == len(scenes)
+    is_one_each = (time == "single" and not mosaic) or is_series_each
+    groups = [[scene] for scene in scenes] if is_one_each else [scenes]
     names = []
     for group in groups:
-        rasters = find_rasters(group, time)
-        name = Path(group[0]).resolve().name if folders else Path(rasters.paths[-1]).stem
-        names.append(f"{name}_map.tif")
+        last = group[-1] if mosaic else find_rasters(group, time).paths[-1]
+        if time == "series":
+            last = group[0] if folders else last
+        is_folder = Path(last).is_dir()
+        names.append(f"{Path(last).resolve().name if is_folder else scene_name(last)}_map.tif")
     if out is not None and out.suffix.lower() in _RASTER_SUFFIXES and not out.is_dir():
         if len(groups) > 1:
             raise ConfigError(
@@ -281,99 +307,3 @@ def _require_targets(jobs: list[_Job], arguments: argparse.Namespace) -> None:
         require_writable(job.target, overwrite=arguments.overwrite)
         if arguments.probabilities:
             require_writable(probability_path(job.target), overwrite=arguments.overwrite)
-
-
-def _print(prediction: "Prediction", recipe: "Recipe") -> None:
-    from rich.console import Console
-
-    console = Console()
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    for notice in prediction.notices:
-        say(f"Note: {notice}")
-    skipped = f", {prediction.skipped} of them skipped (no valid pixel)" if prediction.skipped else ""
-    say(
-        f"{prediction.pixels:,} px in {prediction.seconds:.1f} s "
-        f"({prediction.megapixels_per_second:.2f} MP/s{_area(prediction)}) on {prediction.device}: "
-        f"{prediction.tiles} tile(s) of {prediction.tile} px, halo {prediction.halo} px{skipped}"
-    )
-    if prediction.resumed:
-        say(f"Went on with {prediction.resumed} tile(s) that an earlier run had finished.")
-    say(f"Runtime: {prediction.runtime}")
-    say(_times(prediction))
-    say(_exactness(prediction))
-    if prediction.values is not None:
-        say(_values(prediction.values, prediction))
-    elif recipe.schema.classes:
-        console.print(_class_table(prediction, recipe))
-    say(f"Map: {prediction.path}")
-    if prediction.probabilities is not None:
-        say(f"Probabilities: {prediction.probabilities}")
-
-
-def _area(prediction: "Prediction") -> str:
-    if prediction.square_kilometres is None:
-        return ""
-    return f", {prediction.square_kilometres / prediction.seconds:.3g} km2/s"
-
-
-def _times(prediction: "Prediction") -> str:
-    """What the time was spent on, of this process."""
-    times, total = prediction.times, prediction.seconds
-    rest = total - (times.compute + times.read + times.write + times.finish)
-    return (
-        f"Time: {times.compute / total:.0%} computing, {times.read / total:.0%} waiting for reads, "
-        f"{times.write / total:.0%} waiting for writes, {times.finish / total:.0%} making and checking the "
-        f"files, {max(0.0, rest) / total:.0%} starting"
-    )
-
-
-def _exactness(prediction: "Prediction") -> str:
-    if prediction.exact:
-        rounding = "" if prediction.device == "cpu" else ", up to the rounding of the device"
-        return (
-            f"Exact: the map equals the network's result on the whole scene{rounding} ({prediction.reason})."
-        )
-    line = f"Not exact: {prediction.reason}."
-    found = prediction.disagreement
-    if found is None:
-        return f"{line} How much the map depends on its tiles could not be measured."
-    another = "another class"
-    if prediction.values is not None:
-        unit = prediction.values.quantity.unit
-        another = f"a value that differs by more than {found.tolerance:.3g} {unit}".rstrip()
-    return (
-        f"{line} Where tiles lie elsewhere, {found.share:.2%} of {found.pixels:,} compared pixels get "
-        f"{another}."
-    )
-
-
-def _values(values: "ValueRange", prediction: "Prediction") -> str:
-    unit = f" {values.quantity.unit}".rstrip()
-    without = prediction.pixels - prediction.valid_pixels
-    rest = f"; {without:,} px have no value" if without else ""
-    return (
-        f"{values.quantity.name}: {values.least:.5g} to {values.most:.5g}{unit}, mean {values.mean:.5g}"
-        f"{unit}, on {prediction.valid_pixels:,} px{rest}"
-    )
-
-
-def _class_table(prediction: "Prediction", recipe: "Recipe") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-    from rich.text import Text
-
-    title = "label" if recipe.schema.multilabel else "class"
-    table = Table(title, "", box=None, pad_edge=False)
-    table.add_column("pixels", justify="right")
-    table.add_column("share", justify="right")
-    for entry, mapped in zip(recipe.schema.classes, prediction.class_pixels, strict=True):
-        red, green, blue = entry.color
-        patch = Text("██", style=f"rgb({red},{green},{blue})")
-        table.add_row(escape(entry.name), patch, f"{mapped:,}", f"{mapped / prediction.valid_pixels:.1%}")
-    rest = prediction.pixels - prediction.valid_pixels
-    if rest:
-        table.add_row("(no value)", "", f"{rest:,}", "")
-    return table

@@ -124,6 +124,7 @@ class ChipFileData(ItemData):
             bands_named_by_config=source.band_names is not None,
             nodata=source.nodata,
             pixel_size=header.pixel_size,
+            pixel_metres=header.pixel_metres,
             multilabel=source.multilabel,
         )
 

@@ -28,6 +28,8 @@ class ChipHeader:
     """The files' own, or the configuration's."""
     pixel_size: tuple[float, float] | None
     """None where the files have no CRS."""
+    pixel_metres: float | None
+    """Likewise."""
 
 
 class ChipStore:
@@ -161,6 +163,7 @@ def _header(scene: Scene) -> ChipHeader:
         dtype=scene.dtype,
         nodata=scene.nodata,
         pixel_size=scene.grid.pixel_size if scene.grid.is_georeferenced else None,
+        pixel_metres=scene.grid.pixel_metres,
     )
 
 

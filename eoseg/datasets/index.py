@@ -264,6 +264,7 @@ def _schema(source: SceneSource, header: _Header, *, steps: int) -> Schema:
         bands_named_by_config=source.band_names is not None and not header.has_band_names,
         nodata=source.nodata if header.nodata is None else None,
         pixel_size=header.grid.pixel_size if header.grid.is_georeferenced else None,
+        pixel_metres=header.grid.pixel_metres,
         time=source.time,
         steps=steps,
         quantity=source.label_quantity,

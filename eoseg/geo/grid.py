@@ -14,6 +14,8 @@ from eoseg.geo.window import Window
 # transforms that travelled through text or another CRS library differ in the last digits.
 _TOLERANCE_PX = 0.01
 
+_METRES_PER_DEGREE = 111_320.0  # of latitude, and of longitude at the equator
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -48,6 +50,23 @@ class Grid:
         return abs(self.transform.determinant) * self.height * self.width * metres**2 / 1e6
 
     @property
+    def pixel_metres(self) -> float | None:
+        """Side of a square as large as a pixel, in metres; None without a CRS.
+
+        Of geographic grids it is that in the middle of the raster; of projected ones it leaves out by how
+        much the projection distorts.
+        """
+        if self.crs is None:
+            return None
+        width, height = self.pixel_size
+        side = math.sqrt(width * height)
+        if not self.crs.is_geographic:
+            return side * float(self.crs.linear_units_factor[1])
+        _, bottom, _, top = self.bounds
+        narrowed = max(math.cos(math.radians((bottom + top) / 2)), 0.01)
+        return side * math.sqrt(narrowed) * _METRES_PER_DEGREE
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right and top in units of the CRS."""
         corners = [self.transform @ corner for corner in self._corners()]
@@ -64,7 +83,7 @@ class Grid:
         if (self.height, self.width) != (other.height, other.width):
             return f"size {other.width} x {other.height} px instead of {self.width} x {self.height} px"
         if self.crs != other.crs:
-            return f"CRS {_crs_name(other.crs)} instead of {_crs_name(self.crs)}"
+            return f"CRS {crs_name(other.crs)} instead of {crs_name(self.crs)}"
         if self.crs is None:
             return None  # without a CRS, two rasters of one size are matched pixel by pixel
         inverse = ~self.transform
@@ -95,7 +114,7 @@ class Grid:
             if self.crs is None and other.crs is None:
                 remedy = "Neither has a CRS, so they cannot be aligned: cut both to one size."
         else:
-            target = _with_suffix(that, "_aligned")
+            target = with_suffix(that, "_aligned")
             remedy = "To repair: rio warp " + shlex.join(
                 [that, target, "--like", this, "--resampling", "nearest"]
             )
@@ -105,13 +124,15 @@ class Grid:
         return [(0, 0), (self.width, 0), (0, self.height), (self.width, self.height)]
 
 
-def _crs_name(crs: CRS | None) -> str:
+def crs_name(crs: CRS | None) -> str:
+    """A CRS in a few words, for messages."""
     if crs is None:
         return "none"
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else str(crs.to_wkt())[:60]
 
 
-def _with_suffix(path: str, suffix: str) -> str:
+def with_suffix(path: str, suffix: str) -> str:
+    """The path of a file beside another one: "b.tif" and "_aligned" give "b_aligned.tif"."""
     stem, dot, extension = path.rpartition(".")
     return f"{stem}{suffix}.{extension}" if dot and "/" not in extension else f"{path}{suffix}.tif"

@@ -1,10 +1,11 @@
 """Reading scenes: named bands in, raw values and validity out."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import rasterio
@@ -13,13 +14,16 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
-from eoseg.errors import BandError, DataError
+from eoseg.errors import BandError, DataError, GridError
 from eoseg.geo.grid import Grid
+from eoseg.geo.remote import explain, may_be_missing, reads_remotely, shown
+from eoseg.geo.settings import remote_settings
 from eoseg.geo.window import Window
 from eoseg.recipe import match_bands
 
 _COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
+type NodataPolicy = Literal["any", "all"]
+"""Whether a pixel without a value in any band is invalid, or only one without a value in all bands."""
 
 
 class Scene:
@@ -36,6 +40,8 @@ class Scene:
         bands: Sequence[str] | None = None,
         band_names: Sequence[str] | None = None,
         nodata: float | None = None,
+        nodata_policy: NodataPolicy = "any",
+        fill: Sequence[float] | None = None,
     ) -> None:
         """Open a scene.
 
@@ -44,15 +50,24 @@ class Scene:
             bands: Names of the bands to read, in this order; all bands by default.
             band_names: Names for all bands of the file, in file order, instead of its own.
             nodata: Value that means "no value", before scale and offset, instead of the file's own.
+            nodata_policy: "any": a pixel is valid where all bands have a value. "all": where at least one
+                has; the bands without one then hold their `fill`.
+            fill: For each band that is read its value, after scale and offset, where a valid pixel has
+                none in this band; 0 by default. The training mean is what a network takes for "nothing
+                known", because `Normalize` makes 0 of it.
 
         Raises:
             DataError: The file is missing, is no raster, or holds complex numbers.
             BandError: A band is not there, or `band_names` does not name each band once.
+            GridError: The file says that its pixels have no area.
         """
         self.path = str(path)
+        self._is_remote = reads_remotely(self.path)
         self._dataset = open_dataset(self.path)
         try:
             self._describe(bands, band_names, nodata)
+            self._needs_all = nodata_policy == "any"
+            self._fill = _column(fill if fill is not None else [0.0] * len(self.bands))[:, 0, 0]
         except BaseException:
             self._dataset.close()
             raise
@@ -61,14 +76,13 @@ class Scene:
         self, bands: Sequence[str] | None, band_names: Sequence[str] | None, nodata: float | None
     ) -> None:
         dataset = self._dataset
-        kinds = dataset.colorinterp
-        numbers = [n for n, kind in enumerate(kinds, start=1) if kind != ColorInterp.alpha]
+        named = own_bands(dataset)
+        numbers, own = list(named), list(named.values())
         if not numbers:
             raise BandError(f"'{self.path}' has no band beside its alpha band; expected an image.")
         if any(np.issubdtype(np.dtype(kind), np.complexfloating) for kind in dataset.dtypes):
             raise DataError(f"'{self.path}' holds complex numbers; expected integers or floats.")
-        self.grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-        own = [_own_name(dataset.descriptions[n - 1], kinds[n - 1], n) for n in numbers]
+        self.grid = grid_of(dataset, path=self.path)
         self.has_band_names = any(not name.startswith("band_") for name in own)
         self.all_bands = list(band_names) if band_names is not None else own
         if len(self.all_bands) != len(numbers) or len(set(self.all_bands)) != len(self.all_bands):
@@ -83,10 +97,12 @@ class Scene:
         self.block_shape: tuple[int, int] = dataset.block_shapes[self._numbers[0] - 1]
         self.nodata = nodata if nodata is not None else dataset.nodatavals[self._numbers[0] - 1]
         self._nodata = [nodata if nodata is not None else dataset.nodatavals[n - 1] for n in self._numbers]
-        flags = {flag for n in self._numbers for flag in dataset.mask_flag_enums[n - 1]}
-        self._has_mask = bool(flags & {MaskFlags.alpha, MaskFlags.per_dataset}) and (
-            MaskFlags.nodata not in flags
-        )
+        flags = [dataset.mask_flag_enums[n - 1] for n in self._numbers]
+        # Without any flag a band has a mask of its own, as in a VRT over files with masks.
+        self._has_mask = any(kind not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for kind in flags)
+        # Where there is a nodata value GDAL's masks leave the alpha band out.
+        alpha = [n for n in range(1, dataset.count + 1) if n not in named]
+        self._alpha = alpha[0] if alpha and not self._has_mask else None
         self._scales = _column([dataset.scales[n - 1] for n in self._numbers])
         self._offsets = _column([dataset.offsets[n - 1] for n in self._numbers])
         self._is_scaled = bool((self._scales != 1).any() or (self._offsets != 0).any())
@@ -97,7 +113,7 @@ class Scene:
         Returns:
             `image`: float32 `(C, height, width)`, file values times scale plus offset; 0 where
             invalid. `valid`: bool `(height, width)`, True where every band has a finite value that
-            is not nodata, and the pixel is inside the scene.
+            is not nodata (or any band, by `nodata_policy`), and the pixel is inside the scene.
 
         Raises:
             DataError: The file cannot be read there, for example because it is truncated.
@@ -113,30 +129,51 @@ class Scene:
 
     def _read_into(self, window: Window, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Fill views of `image` and `valid`; the window lies inside the scene."""
-        area = RasterioWindow(window.col, window.row, window.width, window.height)
-        try:
-            raw = self._dataset.read(self._numbers, window=area)  # (C, h, w)
-            valid[:] = True
-            if self._has_mask:
-                valid[:] = (self._dataset.read_masks(self._numbers, window=area) > 0).all(axis=0)
-        except (RasterioError, ValueError) as error:
-            raise DataError(
-                f"'{self.path}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
-                f"{gdal_message(error)}. The file may be truncated: copy or download it again."
-            ) from error
-        for band, nodata in zip(raw, self._nodata, strict=True):
+        raw, masks = self._read_file(window)
+        valid[:] = True
+        # Where a pixel needs all bands, one array is enough: each band takes from it what it lacks.
+        known = [valid] * len(raw) if self._needs_all else [valid.copy() for _ in raw]
+        for has_value, mask in zip(known, masks, strict=False):
+            has_value &= mask > 0
+        for band, has_value, nodata in zip(raw, known, self._nodata, strict=True):
             if nodata is not None and _holds(band.dtype, nodata):
                 # The value may have passed through text or float64: compare in the file's own type.
-                valid &= band != np.asarray(nodata).astype(band.dtype)
+                has_value &= band != np.asarray(nodata).astype(band.dtype)
         image[:] = raw
         if self._is_scaled:
             image *= self._scales
             image += self._offsets
         if raw.dtype.kind == "f":
-            for band in image:
-                valid &= np.isfinite(band)
+            for band, has_value in zip(image, known, strict=True):
+                has_value &= np.isfinite(band)
+        if not self._needs_all:
+            valid[:] = np.any(known, axis=0)
+            for band, has_value, fill in zip(image, known, self._fill, strict=True):
+                band[~has_value] = fill
         if not valid.all():
             image[:, ~valid] = 0
+
+    def _read_file(self, window: Window) -> tuple[NDArray[np.generic], Sequence[NDArray[np.uint8]]]:
+        """What is in the file, `(C, h, w)`, and for each band its mask `(h, w)`, where there are masks."""
+        area = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            with remote_settings(needed=self._is_remote):
+                raw = self._dataset.read(self._numbers, window=area)
+                masks: Sequence[NDArray[np.uint8]] = []
+                if self._has_mask:
+                    masks = self._dataset.read_masks(self._numbers, window=area)
+                elif self._alpha is not None:
+                    masks = [self._dataset.read(self._alpha, window=area)] * len(raw)
+        except (RasterioError, ValueError) as error:
+            message = gdal_message(error)
+            remedy = "The file may be truncated: copy or download it again."
+            if self._is_remote:
+                remedy = "The connection may be lost, or credentials have expired: try again."
+            raise DataError(
+                f"'{shown(self.path)}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
+                f"{message}. {remedy}"
+            ) from error
+        return raw, masks
 
     def close(self) -> None:
         """Close the file."""
@@ -165,16 +202,19 @@ def open_dataset(path: str) -> rasterio.DatasetReader:
     """Open a raster with rasterio.
 
     Raises:
-        DataError: The file is missing, is no raster or holds no band.
+        DataError: The file is missing, is no raster or holds no band; or its server cannot be reached, or
+            does not let us read.
     """
-    if not path.startswith(_REMOTE) and not Path(path).exists():
+    if not may_be_missing(path) and not Path(path).exists():
         raise DataError(f"There is no file '{path}'. Check the path.")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), remote_settings(needed=reads_remotely(path)):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
     except RasterioIOError as error:
-        raise DataError(f"'{path}' is not a raster that GDAL can read ({gdal_message(error)}).") from error
+        message = gdal_message(error)
+        told = explain(path, message) if reads_remotely(path) else None
+        raise DataError(told or f"'{shown(path)}' is not a raster that GDAL can read ({message}).") from error
     if dataset.count == 0:
         dataset.close()
         raise DataError(f"'{path}' holds no raster bands; it may be a container: name one of its parts.")
@@ -191,8 +231,31 @@ def _holds(dtype: np.dtype[Any], value: float) -> bool:
     return float(value).is_integer() and info.min <= value <= info.max
 
 
-def _own_name(description: str | None, kind: ColorInterp, number: int) -> str:
-    return (description or "").strip() or _COLORS.get(kind) or f"band_{number}"
+def own_bands(dataset: rasterio.DatasetReader) -> dict[int, str]:
+    """The bands of a file beside alpha: their numbers, from 1, and their own names."""
+    return {
+        number: (description or "").strip() or _COLORS.get(kind) or f"band_{number}"
+        for number, (description, kind) in enumerate(
+            zip(dataset.descriptions, dataset.colorinterp, strict=True), start=1
+        )
+        if kind != ColorInterp.alpha
+    }
+
+
+def grid_of(dataset: rasterio.DatasetReader, *, path: str) -> Grid:
+    """The grid of an open file.
+
+    Raises:
+        GridError: Its pixels have no area, so that no place belongs to one pixel.
+    """
+    transform = dataset.transform
+    if not math.isfinite(transform.determinant) or transform.determinant == 0:
+        found = ", ".join(f"{value:g}" for value in transform[:6])
+        raise GridError(
+            f"'{shown(path)}' has pixels without area (transform {found}). "
+            "Give it the right one: rio edit-info --transform '[...]', or gdal_edit.py -a_ullr."
+        )
+    return Grid(dataset.crs, transform, dataset.height, dataset.width)
 
 
 def _column(values: Sequence[float]) -> NDArray[np.float32]:

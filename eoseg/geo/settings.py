@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import rasterio
 from rasterio.env import get_gdal_config
@@ -32,3 +32,35 @@ def gdal_settings(cache_bytes: int = BLOCK_CACHE_BYTES) -> Iterator[None]:
         finally:
             with rasterio.Env(GDAL_CACHEMAX=before):
                 pass
+
+
+REMOTE_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # ask for the file alone, not for the listing of its folder
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # the header of most COGs in one request
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",  # seconds
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",  # a server that sends less than this (bytes per second)
+    "GDAL_HTTP_LOW_SPEED_TIME": "20",  # for so long (seconds) is given up
+    "GDAL_HTTP_MAX_RETRY": "3",  # of busy servers (429, 5xx) and lost connections
+    "GDAL_HTTP_RETRY_DELAY": "1",  # seconds; it grows with each time
+}
+"""How rasters on other machines are read. An unreachable server is given up within two minutes.
+
+See https://developmentseed.org/titiler/advanced/performance_tuning/ for the first two. They are for remote
+rasters alone: local ones have sidecar files, which a listing of the folder finds. GDAL merges requests for
+neighbouring ranges by default. VSI_CACHE stays off: with it a window of a COG took 1.7 times the bytes.
+"""
+
+
+def remote_settings(*, needed: bool) -> AbstractContextManager[object]:
+    """Set what remote rasters need, for one call of GDAL, in this thread.
+
+    What the user has set, in the environment or in a configuration of GDAL, stays as it is.
+
+    Args:
+        needed: Whether the raster is remote; otherwise nothing is set.
+    """
+    if not needed:
+        return nullcontext()
+    unset = {name: value for name, value in REMOTE_OPTIONS.items() if get_gdal_config(name) is None}
+    environment: AbstractContextManager[object] = rasterio.Env(**unset)
+    return environment

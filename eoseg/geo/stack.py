@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from eoseg.errors import BandError, DataError
 from eoseg.geo.dates import day_of_year
-from eoseg.geo.scene import Scene
+from eoseg.geo.scene import NodataPolicy, Scene
 from eoseg.geo.window import Window
 from eoseg.recipe import Time
 
@@ -34,6 +34,8 @@ class SceneStack:
         bands: Sequence[str] | None = None,
         band_names: Sequence[str] | None = None,
         nodata: float | None = None,
+        nodata_policy: NodataPolicy = "any",
+        fill: Sequence[float] | None = None,
         open_files: int = _OPEN_FILES,
     ) -> None:
         """Open a stack.
@@ -44,6 +46,8 @@ class SceneStack:
             bands: Names of the bands to read, in this order; all bands by default.
             band_names: Names for all bands of each file, in file order, instead of its own.
             nodata: Value that means "no value", instead of the files' own.
+            nodata_policy: Whether a pixel needs all bands or one; see `Scene`.
+            fill: For each band its value where a valid pixel has none; see `Scene`.
             open_files: Files that stay open; the others are opened for each read.
 
         Raises:
@@ -53,7 +57,13 @@ class SceneStack:
         """
         self.paths = [str(path) for path in paths]
         self.dates = _check_dates(self.paths, dates)
-        self._options = {"bands": bands, "band_names": band_names, "nodata": nodata}
+        self._options = {
+            "bands": bands,
+            "band_names": band_names,
+            "nodata": nodata,
+            "nodata_policy": nodata_policy,
+            "fill": fill,
+        }
         self._open: dict[int, Scene] = {}
         self._open_files = max(1, open_files)
         try:

@@ -54,7 +54,7 @@ class LabelPolygons:
                 f"'{image}' has no CRS, so the polygons of '{self.path}' cannot be laid over it. Give it one "
                 f"(rio edit-info --crs EPSG:... '{image}'), or use raster labels."
             )
-        shapes = _reproject(self.shapes, self.crs, grid.crs.to_wkt())
+        shapes = reproject(self.shapes, self.crs, grid.crs.to_wkt())
         if not np.isfinite(shapely.bounds(shapes)).all():
             raise DataError(
                 f"Polygons of '{self.path}' lie outside the area of use of the CRS of '{image}'. Check the "
@@ -87,7 +87,7 @@ class VectorLabels:
         if inside is None:
             return labels, 0
         part = self.grid.crop(inside)
-        hits = self._tree.query(_outline(part))
+        hits = self._tree.query(outline(part))
         covers = np.zeros((inside.height, inside.width), np.uint8)
         burnt = labels[inside.slices_in(window)]
         for index in np.unique(self._classes[hits]):
@@ -101,7 +101,7 @@ class VectorLabels:
     def touching(self) -> NDArray[np.bool_]:
         """For each polygon, whether it touches the scene's footprint."""
         touches = np.zeros(len(self._shapes), np.bool_)
-        touches[self._tree.query(_outline(self.grid), predicate="intersects")] = True
+        touches[self._tree.query(outline(self.grid), predicate="intersects")] = True
         return touches
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ def read_polygons(
     if not any(len(layer.classes) for layer in layers):
         raise DataError(f"'{joined}' holds no polygon. Check the file.")
     crs = layers[0].crs
-    shapes = np.concatenate([_reproject(layer.shapes, layer.crs, crs) for layer in layers])
+    shapes = np.concatenate([reproject(layer.shapes, layer.crs, crs) for layer in layers])
     indices = np.concatenate([layer.classes for layer in layers])
     absent = [entry.name for number, entry in enumerate(classes) if number not in indices]
     if absent:
@@ -219,7 +219,7 @@ def _read_layer(path: str, layer: str, attribute: str | None, known: dict[str, i
         indices = [known[layer]] * len(frame)
     else:
         indices = _indices(list(frame[attribute]), list(frame[attribute].isna()), attribute, where, known)
-    shapes = _checked_shapes(frame.geometry.to_numpy(), where)
+    shapes = checked_shapes(frame.geometry.to_numpy(), where)
     return LabelPolygons(path, frame.crs.to_wkt(), shapes, np.array(indices, np.uint8))
 
 
@@ -250,7 +250,16 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _checked_shapes(shapes: NDArray[np.object_], where: str) -> NDArray[np.object_]:
+def checked_shapes(shapes: NDArray[np.object_], where: str) -> NDArray[np.object_]:
+    """Polygons that can be worked with; self-intersecting ones are repaired with a warning.
+
+    Args:
+        shapes: What a layer holds.
+        where: The layer, for messages.
+
+    Raises:
+        DataError: A shape is no polygon, or has no area.
+    """
     kinds = shapely.get_type_id(shapes)  # -1 where there is no geometry
     empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
     _refuse(empty, where, "without geometry. Delete them")
@@ -279,13 +288,13 @@ def _refuse(broken: NDArray[np.bool_], where: str, what: str) -> None:
         raise DataError(f"{where} has {int(broken.sum())} features (first: feature {first}) {what}.")
 
 
-def _outline(grid: Grid) -> shapely.Polygon:
+def outline(grid: Grid) -> shapely.Polygon:
     """The footprint of a grid in its own CRS, also for rotated ones."""
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
     return shapely.Polygon([grid.transform @ corner for corner in corners])
 
 
-def _reproject(shapes: NDArray[np.object_], crs: str, target: str) -> NDArray[np.object_]:
+def reproject(shapes: NDArray[np.object_], crs: str, target: str) -> NDArray[np.object_]:
     """Shapes in another CRS; x is always east and y north, whatever the CRS's axis order."""
     import geopandas
 

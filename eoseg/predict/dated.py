@@ -6,15 +6,13 @@ from datetime import date
 from pathlib import Path
 
 from eoseg.errors import ConfigError, DataError
+from eoseg.geo.bandfolder import RASTER_SUFFIXES
 from eoseg.geo.dates import find_dates, sort_by_date
 from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack
 from eoseg.predict.match import MatchedScene, match_scene
 from eoseg.predict.options import PredictOptions
 from eoseg.recipe import Recipe, Time
-
-RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
-"""Files of a folder that count as rasters."""
 
 _CHECKED_DATES = 3  # of a long series: first, middle and last; to look at all would take longer than to map
 
@@ -127,6 +125,8 @@ class MatchedRasters:
             bands=self.first.bands,
             band_names=self.first.band_names,
             nodata=self.first.nodata,
+            nodata_policy=self.first.nodata_policy,
+            fill=self.first.fill,
         )
 
 
@@ -151,6 +151,7 @@ def match_rasters(rasters: DatedRasters, recipe: Recipe, options: PredictOptions
             recipe,
             bands=options.bands,
             nodata=options.nodata,
+            nodata_policy=options.nodata_policy,
             allow_range_mismatch=options.allow_range_mismatch,
             check_ranges=step in checked,
         )

@@ -122,7 +122,9 @@ def predict_share(
         parts = work.begin()
         mine = range(rank.number, parts.shares, rank.count)
         pixels = sum(_pixels(parts, number) for number in mine)
-        tile_pass = TilePass(work.scenes, work.rasters.time, work.layout, work.classifier, pixels, progress)
+        tile_pass = TilePass(
+            work.scenes, work.rasters.time, work.layout, work.classifier, pixels, progress, area=work.area
+        )
         resumed = 0
         with _kept(parts, work.rasters, alone=rank.count == 1):
             for number in mine:
@@ -200,7 +202,7 @@ class _Tags:
             raise DataError(_nothing_valid(work.scenes[0], work.rasters.time))
         if not work.layout.exact and not isinstance(plan, ChipPlan):
             self.disagreement = measure_disagreement(
-                work.scenes[0], plan, work.classifier, parts, time=work.rasters.time
+                work.scenes[0], plan, work.classifier, parts, time=work.rasters.time, area=work.area
             )
         return map_tags(
             work.recipe,

@@ -4,13 +4,13 @@ import logging
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eoseg.errors import BandError
 from eoseg.geo.sample import sample_scene
-from eoseg.geo.scene import Scene
+from eoseg.geo.scene import NodataPolicy, Scene
 from eoseg.recipe import BandStatistics, Recipe, Schema, match_bands
 
 _logger = logging.getLogger(__name__)
@@ -34,10 +34,21 @@ class MatchedScene:
     """Nodata value; None for the file's own."""
     notices: tuple[str, ...]
     """What was assumed, in whole sentences, for the user to read."""
+    nodata_policy: NodataPolicy = "any"
+    """Whether a pixel needs a value in all bands, or in any."""
+    fill: tuple[float, ...] | None = None
+    """For each band what stands for a missing value in a valid pixel: the training mean."""
 
     def open(self) -> Scene:
         """Open the scene. The caller closes it."""
-        return Scene(self.path, bands=self.bands, band_names=self.band_names, nodata=self.nodata)
+        return Scene(
+            self.path,
+            bands=self.bands,
+            band_names=self.band_names,
+            nodata=self.nodata,
+            nodata_policy=self.nodata_policy,
+            fill=self.fill,
+        )
 
 
 def match_scene(
@@ -46,6 +57,7 @@ def match_scene(
     *,
     bands: Sequence[str] | None = None,
     nodata: float | None = None,
+    nodata_policy: NodataPolicy = "any",
     allow_range_mismatch: bool = False,
     check_ranges: bool = True,
 ) -> MatchedScene:
@@ -56,6 +68,8 @@ def match_scene(
         recipe: The checkpoint's recipe.
         bands: Names for all bands of the scene, in file order, instead of its own.
         nodata: Nodata value instead of the scene's own.
+        nodata_policy: "any": a pixel without a value in any band is invalid. "all": only one without a
+            value in all bands; elsewhere the training mean stands for what is missing.
         allow_range_mismatch: Go on where the values lie far from the training values.
         check_ranges: Whether to look at the values at all.
 
@@ -74,7 +88,9 @@ def match_scene(
         if nodata is None and scene.nodata is None and schema.nodata is not None:
             nodata = schema.nodata
             notices.append(f"'{path}' declares no nodata value: {nodata:g} is taken, as in training.")
-    matched = MatchedScene(path, schema.bands, names, nodata, ())
+    means = {entry.name: entry.mean for entry in recipe.statistics.bands}
+    fill = tuple(means[band] for band in schema.bands)
+    matched = MatchedScene(path, schema.bands, names, nodata, (), nodata_policy, fill)
     misfit = None
     if check_ranges:
         with matched.open() as scene:
@@ -83,7 +99,7 @@ def match_scene(
         if not allow_range_mismatch:
             raise BandError(f"'{path}' {misfit} Rescale it, or map it as it is with --allow-range-mismatch.")
         notices.append(f"'{path}' {misfit} Mapped as it is, because a mismatch is allowed.")
-    return MatchedScene(path, schema.bands, names, nodata, tuple(notices))
+    return replace(matched, notices=tuple(notices))
 
 
 def _infer_names(scene: Scene, schema: Schema) -> tuple[str, ...] | None:

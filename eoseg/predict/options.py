@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from eoseg.errors import ConfigError
+from eoseg.geo.scene import NodataPolicy
 from eoseg.geo.settings import BLOCK_CACHE_BYTES
 from eoseg.recipe import Quantity
 
@@ -49,6 +50,11 @@ class PredictOptions:
     """Nodata value instead of the scene's own."""
     allow_range_mismatch: bool = False
     """Map a scene whose values lie far from the training values."""
+    nodata_policy: NodataPolicy = "any"
+    """"any": a pixel without a value in any band gets none in the map. "all": only one without a value in
+    all bands; where some are missing the training mean stands for them."""
+    aoi: str | None = None
+    """File of polygons, or "FILE::LAYER": only inside them the map has values."""
 
     @property
     def cache_bytes(self) -> int:
@@ -71,6 +77,8 @@ class PredictOptions:
             raise ConfigError(f"The batch size is 1 or more; found {self.batch_size}.")
         if self.max_memory_mb is not None and self.max_memory_mb < 64:
             raise ConfigError(f"A run needs at least 64 MB of memory; found {self.max_memory_mb}.")
+        if self.nodata_policy not in ("any", "all"):
+            raise ConfigError(f"The nodata policy is 'any' or 'all'; found '{self.nodata_policy}'.")
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
 

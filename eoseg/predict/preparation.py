@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from eoseg.errors import ConfigError, DataError
+from eoseg.geo.aoi import AreaOfInterest, read_area
 from eoseg.geo.cog import require_writable
 from eoseg.geo.grid import Grid
 from eoseg.geo.parts import Parts, parts_folder
@@ -55,6 +56,8 @@ class Work:
     runtime: Runtime
     device: torch.device
     fingerprint: dict[str, str]
+    area: AreaOfInterest | None = None
+    """Where a map is wanted; everywhere by default."""
 
     @property
     def paths(self) -> list[Path]:
@@ -141,6 +144,7 @@ def prepare(
         scenes.append(matched.open())
         stack.callback(scenes[-1].close)
     source = scenes[0]
+    area = read_area(options.aoi).on(source.grid, image=source.path) if options.aoi else None
     _require_dates(network, recipe, rasters)
     steps = len(rasters.paths)
     layout = _layout(network, recipe, source.grid, steps, options)
@@ -152,7 +156,7 @@ def prepare(
         options,
         device=device,
         steps=steps,
-        images=lambda: _some_images(source, rasters, layout, plain, whole=options.backend != "torch"),
+        images=lambda: _some_images(source, rasters, layout, plain, area, whole=options.backend != "torch"),
         batch_size=layout.batch_size,
     )
     _logger.debug("runtime: %s", runtime)
@@ -171,17 +175,24 @@ def prepare(
         runtime,
         device,
         fingerprint(network, recipe, rasters, source.grid, layout, options, checkpoint, runtime.name),
+        area,
     )
 
 
 def _some_images(
-    source: Scene | SceneStack, rasters: DatedRasters, layout: Layout, classifier: Classifier, *, whole: bool
+    source: Scene | SceneStack,
+    rasters: DatedRasters,
+    layout: Layout,
+    classifier: Classifier,
+    area: AreaOfInterest | None,
+    *,
+    whole: bool,
 ) -> list[Images]:
     """A few tiles with values, the same ones in every process, or parts of them."""
     plan, found = layout.plan, list[Images]()
     for place in range(_TRIED):
         index = (2 * place + 1) * len(plan) // (2 * _TRIED)
-        tile = read_tile(source, plan.tile(index), index, time=rasters.time)
+        tile = read_tile(source, plan.tile(index), index, time=rasters.time, area=area)
         if len(found) < _COMPARED and tile.core_valid.any():
             image, valid, days = classifier.tensors([tile])
             if not (whole or isinstance(plan, ChipPlan)):

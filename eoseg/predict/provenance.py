@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import unescape
 
 from eoseg import __version__
 from eoseg.errors import DataError
 from eoseg.geo.grid import Grid
+from eoseg.geo.remote import shown
 from eoseg.geo.scene import open_dataset
 from eoseg.models.network import Network
 from eoseg.predict.dated import DatedRasters
@@ -17,6 +20,10 @@ from eoseg.predict.plan import Layout
 from eoseg.recipe import Recipe
 
 RUN_TAG = "EOSEG_RUN"
+
+_SOURCE = re.compile(
+    r'<SourceFilename(?=[^>]*relativeToVRT="(?P<relative>[01])")?[^>]*>(?P<path>[^<]*)</SourceFilename>'
+)
 
 
 def fingerprint(
@@ -51,6 +58,8 @@ def fingerprint(
         "probabilities": "yes" if options.probabilities else "no",
         "the bands": ",".join(options.bands or recipe.schema.bands),
         "nodata": "its own" if options.nodata is None else f"{options.nodata:g}",
+        "the nodata policy": options.nodata_policy,
+        "the area of interest": _describe_area(options.aoi),
     }
 
 
@@ -66,7 +75,7 @@ def is_made(path: Path, run: str, rasters: DatedRasters) -> bool:
     if not path.is_file() or read_run(path) != run:
         return False
     made = path.stat().st_mtime_ns
-    return all(not Path(scene).exists() or Path(scene).stat().st_mtime_ns <= made for scene in rasters.paths)
+    return all(file.stat().st_mtime_ns <= made for scene in rasters.paths for file in _local_files(scene))
 
 
 def is_map(path: Path) -> bool:
@@ -100,7 +109,7 @@ def map_tags(
         "EOSEG_VERSION": __version__,
         RUN_TAG: run,
         "EOSEG_TASK": recipe.task,
-        "EOSEG_SCENE": ",".join(Path(path).name for path in rasters.paths),
+        "EOSEG_SCENE": ",".join(Path(shown(path)).name for path in rasters.paths),
         "EOSEG_BANDS": ",".join(recipe.schema.bands),
         "EOSEG_TILE": str(layout.plan.core),
         "EOSEG_HALO": str(layout.plan.halo),
@@ -129,11 +138,49 @@ def hash_file(path: Path) -> str:
 
 
 def _describe_file(path: str) -> str:
+    changed = max((file.stat().st_mtime_ns for file in _local_files(path)), default=0)
+    return f"{_describe_content(path)}, changed {changed}"
+
+
+def _describe_content(path: str) -> str:
+    """Name and size of a file; of a virtual raster, what it says of its sources, wherever they lie."""
     file = Path(path)
     if not file.exists():
-        return path  # a remote one
-    found = file.stat()
-    return f"{file.name}, {found.st_size} bytes, changed {found.st_mtime_ns}"
+        return shown(path)  # a remote one
+    if not is_virtual(file):
+        return f"{file.name}, {file.stat().st_size} bytes"
+    text = _SOURCE.sub(lambda found: _describe_content(_source_path(file, found)), _read_text(file))
+    return f"{file.name}, {_digest(text)}"
+
+
+def _local_files(path: str) -> list[Path]:
+    """The files on disk that a raster is made of: itself, or the sources of a virtual one."""
+    file = Path(path)
+    if not is_virtual(file):
+        return [file] if file.exists() else []
+    sources = (_source_path(file, found) for found in _SOURCE.finditer(_read_text(file)))
+    return [inner for source in sources for inner in _local_files(source)]
+
+
+def is_virtual(file: Path) -> bool:
+    """Whether a file is GDAL's description of other files."""
+    return file.suffix.lower() == ".vrt" and file.is_file()
+
+
+def _source_path(file: Path, found: re.Match[str]) -> str:
+    text = unescape(found["path"])
+    return str(file.parent / text) if found["relative"] == "1" else text
+
+
+def _read_text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+def _describe_area(area: str | None) -> str:
+    if area is None:
+        return "everywhere"
+    path, _, layer = area.partition("::")
+    return f"{Path(path).name}, {layer}, {hash_file(Path(path))}" if Path(path).is_file() else area
 
 
 def _hash_network(network: Network, recipe: Recipe) -> str:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
+from eoseg.geo.aoi import AreaOfInterest
 from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack, usable_pixels
 from eoseg.geo.tiles import Tile
@@ -31,21 +32,36 @@ class TileImage:
     """`(height, width)` of the read; `(T, height, width)` of several dates."""
     time: Time = "single"
     """What dates there are."""
+    area: AreaOfInterest | None = None
+    """Outside it the map has no value; the network sees what is there all the same."""
 
     @property
     def core_valid(self) -> NDArray[np.bool_]:
         """Where in the core the map gets a value, `(height, width)`.
 
-        Where both dates of a pair are valid, or any date of a series.
+        Where both dates of a pair are valid, or any date of a series; and inside the area of interest.
         """
         rows, cols = self.tile.core.slices_in(self.tile.read)
-        return usable_pixels(self.valid[..., rows, cols], self.time)
+        usable = usable_pixels(self.valid[..., rows, cols], self.time)
+        return usable if self.area is None else usable & self.area.mask(self.tile.core)
 
 
-def read_tile(scene: Scene | SceneStack, tile: Tile, index: int = 0, *, time: Time = "single") -> TileImage:
-    """Read the pixels of a tile."""
+def read_tile(
+    scene: Scene | SceneStack,
+    tile: Tile,
+    index: int = 0,
+    *,
+    time: Time = "single",
+    area: AreaOfInterest | None = None,
+) -> TileImage:
+    """Read the pixels of a tile; nothing is read where its core lies outside the area of interest."""
+    if area is not None and not area.touches(tile.core):
+        dates = (len(scene),) if isinstance(scene, SceneStack) else ()
+        shape = (tile.read.height, tile.read.width)
+        nothing = np.zeros((*dates, len(scene.bands), *shape), np.float32)
+        return TileImage(index, tile, nothing, np.zeros((*dates, *shape), np.bool_), time, area)
     image, valid = scene.read(tile.read)
-    return TileImage(index, tile, image, valid, time)
+    return TileImage(index, tile, image, valid, time, area)
 
 
 @contextmanager
@@ -55,6 +71,7 @@ def read_tiles(
     *,
     time: Time = "single",
     ahead: int = READ_AHEAD,
+    area: AreaOfInterest | None = None,
 ) -> Iterator[Iterator[TileImage]]:
     """Read tiles in other threads, a few at a time, in their order.
 
@@ -64,6 +81,7 @@ def read_tiles(
         tiles: What to read, with its index.
         time: What dates there are.
         ahead: Tiles that are read, or wait, while another is worked on.
+        area: Where a map is wanted; everywhere by default.
 
     Raises:
         DataError: A tile cannot be read; raised where the tile would have come.
@@ -76,7 +94,7 @@ def read_tiles(
     def read(index: int, tile: Tile) -> TileImage:
         scene = free.get()
         try:
-            return read_tile(scene, tile, index, time=time)
+            return read_tile(scene, tile, index, time=time, area=area)
         finally:
             free.put(scene)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from eoseg.geo.aoi import AreaOfInterest
 from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
 from eoseg.geo.share import Share
@@ -40,6 +41,7 @@ def measure_disagreement(
     parts: Parts,
     *,
     time: Time = "single",
+    area: AreaOfInterest | None = None,
 ) -> Disagreement | None:
     """Compute parts of the map again from tiles that lie half a tile further down and right.
 
@@ -52,6 +54,7 @@ def measure_disagreement(
         classifier: The network.
         parts: The map so far, complete.
         time: What dates the scene has.
+        area: Where a map is wanted.
 
     Returns:
         None where nothing can be compared: the tiles are a single stride wide, or hold no valid pixel.
@@ -69,7 +72,7 @@ def measure_disagreement(
         if overlap is None or shifted.read == tile.read:  # at the scene's border both may see the same
             continue
         known = read_map(parts, index, overlap)
-        (again,) = classifier.classify([read_tile(scene, shifted, time=time)])
+        (again,) = classifier.classify([read_tile(scene, shifted, time=time, area=area)])
         counted = classifier.product.differing(known, again.layers[0][..., *overlap.slices_in(shifted.core)])
         pixels += counted[0]
         differing += counted[1]

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from eoseg.errors import ConfigError
+from eoseg.geo.aoi import AreaOfInterest
 from eoseg.geo.scene import Scene
 from eoseg.geo.share import Share
 from eoseg.geo.stack import SceneStack
@@ -68,6 +69,8 @@ class TilePass:
     """Pixels of the shares, for the progress."""
     progress: Callable[[Progress], None] | None = None
     times: Times = field(default_factory=Times)
+    area: AreaOfInterest | None = None
+    """Where a map is wanted; everywhere by default."""
     batch_size: int = 0
     """Tiles per pass; less than planned once memory ran out."""
     _done_pixels: int = 0
@@ -88,7 +91,7 @@ class TilePass:
         is_of_chips = isinstance(self.layout.plan, ChipPlan)
         ahead = max(len(self.scenes), self.layout.batch_size if is_of_chips else READ_AHEAD)
         with (
-            read_tiles(self.scenes, tiles, time=self.time, ahead=ahead) as images,
+            read_tiles(self.scenes, tiles, time=self.time, ahead=ahead, area=self.area) as images,
             _Writer(share) as writer,
         ):
             for batch in self._batches(images, writer):

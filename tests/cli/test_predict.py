@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import torch
 from conftest import MakeScene
+from range_server import serve
 
 from eoseg import cli
 from eoseg.cli.predict import main
@@ -294,7 +295,7 @@ def test_a_random_forest_maps_like_any_network(
         ([0], ConfigError, r"change between two dates; found 1 scene\(s\)"),
         ([0, 1, 2], ConfigError, r"change between two dates; found 3 scene\(s\)"),
         ([2, 0], DataError, "is earlier than .* Exchange them"),
-        (["site"], DataError, "is a folder. Give its scenes"),
+        (["site"], ConfigError, r"change between two dates; found 1 scene\(s\)"),
     ],
 )
 def test_scenes_that_are_no_pair_are_refused(
@@ -390,7 +391,6 @@ def test_ranks_of_a_launcher_take_whole_scenes(
     [
         (["absent.ckpt", "scene.tif"], CheckpointError, "There is no checkpoint 'absent.ckpt'"),
         (["model.ckpt", "absent.tif"], DataError, "There is no file 'absent.tif'"),
-        (["model.ckpt", "."], DataError, "is a folder. Give its scenes"),
         (["scene.tif", "scene.tif"], CheckpointError, "scene.tif"),
         (["model.ckpt", "model.ckpt", "--out", "x.tif"], DataError, "not a raster"),
         (["model.ckpt", "scene.tif", "scene.tif"], ConfigError, "'scene_map.tif'"),
@@ -445,3 +445,56 @@ def test_an_error_is_one_line_on_the_command_line(
         cli.main(["predict", str(checkpoint), str(tmp_path / "absent.tif")])
     assert ended.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_pixel_without_a_value_in_one_band_is_mapped_where_asked(
+    checkpoint: Path, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(1, 255, (3, 20, 20), np.uint8)
+    values[0, :3] = 0
+    path = make_scene("gaps.tif", values, names=BANDS, nodata=0)
+    for policy, missing in (("any", 60), ("all", 0)):
+        out = tmp_path / f"{policy}.tif"
+        predict(checkpoint, path, "--out", out, "--nodata-policy", policy)
+        assert (classes_of(out) == 255).sum() == missing
+
+
+def test_a_scene_on_another_machine_is_mapped_as_a_local_one(
+    checkpoint: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    maps = tmp_path / "maps"
+    predict(checkpoint, scene, "--out", tmp_path / "local.tif")
+    with serve(scene.parent) as server:
+        predict(checkpoint, f"{server.address}/{scene.name}?sig=a.b", "--out", maps)
+    (found,) = maps.glob("*.tif")
+    assert found.name == f"{scene.stem}_map.tif"
+    np.testing.assert_array_equal(classes_of(found), classes_of(tmp_path / "local.tif"))
+
+
+def test_parts_of_a_scene_and_bands_in_files_are_mapped_as_the_scene(
+    checkpoint: Path, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(1, 255, (3, 20, 40), np.uint8)
+    whole = make_scene("whole.tif", values, names=BANDS)
+    left = make_scene("left.tif", values[:, :, :25], names=BANDS)
+    right = make_scene("right.tif", values[:, :, 20:], names=BANDS, origin=(500_200.0, 5_400_000.0))
+    for name, band in zip(BANDS, values, strict=True):
+        make_scene(f"product/x_{name}.tif", band)
+    maps = tmp_path / "maps"
+    predict(checkpoint, left, right, "--mosaic", "--out", maps)
+    predict(checkpoint, whole, tmp_path / "product", "--out", maps)
+    for name in ("right", "product"):
+        np.testing.assert_array_equal(
+            classes_of(maps / f"{name}_map.tif"), classes_of(maps / "whole_map.tif")
+        )
+
+
+def test_a_folder_of_several_scenes_is_refused(
+    checkpoint: Path, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    for name in ("a.tif", "b.tif"):
+        make_scene(f"scenes/{name}", np.ones((3, 4, 4), np.uint8), names=BANDS)
+    with pytest.raises(BandError, match="has two files of the band 'B02': .*bands of one date and tile"):
+        predict(checkpoint, tmp_path / "scenes", "--out", tmp_path / "map.tif")
+    assert not (tmp_path / "map.tif").exists()

@@ -22,6 +22,7 @@ def test_scenes_are_found_with_their_labels(tmp_path: Path):
     assert index.schema.bands == index.schema.file_bands == ("B1", "B2")
     assert index.schema.class_names == ["water", "land", "forest"]
     assert (index.dtype, index.nodata, index.schema.pixel_size) == ("uint16", None, (10, 10))
+    assert index.schema.pixel_metres == 10
 
 
 def test_bands_nodata_and_names_come_from_the_configuration_where_the_files_name_none(tmp_path: Path):

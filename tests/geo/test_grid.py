@@ -26,6 +26,24 @@ def test_bounds_and_pixel_size_follow_from_the_transform():
     assert GRID.window == Window(0, 0, 20, 30)
 
 
+@pytest.mark.parametrize(
+    ("crs", "pixel", "top", "metres"),
+    [
+        ("EPSG:32632", 10, 0, 10),
+        ("EPSG:2263", 10, 0, 3.048),  # feet
+        ("EPSG:4326", 1e-4, 0, 11.13),
+        ("EPSG:4326", 1e-4, 60, 11.13 / 2**0.5),  # half as wide as high
+    ],
+)
+def test_pixels_have_a_size_in_metres(crs: str, pixel: float, top: float, metres: float):
+    grid = Grid(CRS.from_string(crs), Affine(pixel, 0, 7, 0, -pixel, top), 10, 10)
+    assert grid.pixel_metres == pytest.approx(metres, rel=1e-3)
+
+
+def test_without_a_crs_pixels_have_no_size_in_metres():
+    assert Grid(None, Affine.identity(), 3, 3).pixel_metres is None
+
+
 def test_a_rotated_grid_keeps_its_pixel_size():
     turned = Grid(UTM, GRID.transform @ Affine.rotation(30), 20, 30)
     assert turned.pixel_size == pytest.approx((10, 10))

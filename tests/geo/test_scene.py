@@ -136,3 +136,63 @@ def test_band_names_must_name_each_band_once(make_scene: MakeScene, names: list[
 
 def test_read_all_gives_the_file_as_it_is(make_scene: MakeScene):
     np.testing.assert_array_equal(read_all(make_scene("a.tif", VALUES, nodata=8)), VALUES)
+
+
+@pytest.fixture
+def gappy(make_scene: MakeScene) -> Path:
+    """Two bands of floats: pixel 0 lacks the first, pixel 1 the second (NaN), pixel 2 both, 3 none."""
+    values = np.array([[[-1, 5, -1, 7]], [[2, np.nan, np.nan, 8]]], np.float32)
+    return make_scene("gaps.tif", values, nodata=-1)
+
+
+def test_a_pixel_needs_all_bands_by_default(gappy: Path):
+    with Scene(gappy) as scene:
+        image, valid = scene.read(scene.grid.window)
+    np.testing.assert_array_equal(valid, [[False, False, False, True]])
+    np.testing.assert_array_equal(image[:, 0], [[0, 0, 0, 7], [0, 0, 0, 8]])
+
+
+@pytest.mark.parametrize(("fill", "held"), [(None, (0, 0)), ((100.0, 200.0), (100, 200))])
+def test_a_pixel_needs_one_band_where_asked_and_no_nodata_leaks(
+    gappy: Path, fill: tuple[float, float] | None, held: tuple[float, float]
+):
+    with Scene(gappy, nodata_policy="all", fill=fill) as scene:
+        image, valid = scene.read(Window(0, -1, 1, 6))
+    np.testing.assert_array_equal(valid, [[False, True, True, False, True, False]])
+    np.testing.assert_array_equal(image[:, 0], [[0, held[0], 5, 0, 7, 0], [0, 2, held[1], 0, 8, 0]])
+
+
+def test_the_fill_goes_with_its_band_after_scale_and_offset(gappy: Path):
+    with rasterio.open(gappy, "r+") as dataset:
+        dataset.scales, dataset.offsets = (2.0, 2.0), (1.0, 1.0)
+    with Scene(gappy, bands=["band_2", "band_1"], nodata_policy="all", fill=[20, 10]) as scene:
+        image, _ = scene.read(scene.grid.window)
+    np.testing.assert_array_equal(image[:, 0, :2], [[5, 20], [10, 11]])
+
+
+def test_alpha_counts_beside_a_nodata_value(make_scene: MakeScene):
+    rgba = np.full((4, 1, 3), 9, np.uint8)
+    rgba[0, 0, 0], rgba[3, 0, 1] = 7, 0
+    path = make_scene("a.tif", rgba, photometric="rgb", alpha="yes", nodata=7)
+    for policy, expected in (("any", [False, False, True]), ("all", [True, False, True])):
+        with Scene(path, nodata_policy=policy) as scene:
+            _, valid = scene.read(scene.grid.window)
+        np.testing.assert_array_equal(valid, [expected])
+
+
+def test_a_band_may_have_a_mask_of_its_own(make_scene: MakeScene, tmp_path: Path):
+    path = make_scene("a.tif", VALUES[:2], names=["B1", "B2"])
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(np.arange(35).reshape(5, 7) > 0)
+    source = f'<SimpleSource><SourceFilename relativeToVRT="0">{path}</SourceFilename><SourceBand>'
+    vrt = tmp_path / "masks.vrt"
+    vrt.write_text(
+        '<VRTDataset rasterXSize="7" rasterYSize="5">'
+        f'<VRTRasterBand dataType="UInt16" band="1">{source}1</SourceBand></SimpleSource></VRTRasterBand>'
+        f'<VRTRasterBand dataType="UInt16" band="2">{source}2</SourceBand></SimpleSource><MaskBand>'
+        f'<VRTRasterBand dataType="Byte">{source}mask,1</SourceBand></SimpleSource></VRTRasterBand>'
+        "</MaskBand></VRTRasterBand></VRTDataset>"
+    )
+    for policy, count in (("any", 34), ("all", 35)):
+        with Scene(vrt, nodata_policy=policy) as scene:
+            assert scene.read(scene.grid.window)[1].sum() == count

@@ -130,3 +130,15 @@ def test_a_pair_needs_both_dates_and_a_series_one():
     np.testing.assert_array_equal(usable_pixels(valid, "pair"), [[True, False, False, False]])
     np.testing.assert_array_equal(usable_pixels(valid, "series"), [[True, True, True, False]])
     np.testing.assert_array_equal(usable_pixels(valid[0], "single"), valid[0])
+
+
+def test_the_nodata_policy_and_the_fill_hold_for_all_dates(make_scene: MakeScene):
+    held = [values(step) for step in range(2)]
+    held[1][0, 4, 4] = 0  # beside the pixel that lacks both bands
+    paths = [make_scene(f"{n}.tif", values, nodata=0) for n, values in enumerate(held)]
+    with SceneStack(paths, nodata_policy="all", fill=[8, 9]) as stack:
+        image, valid = stack.read(Window(4, 4, 1, 1))
+    assert valid.all()
+    np.testing.assert_array_equal(image[:, :, 0, 0], [[104, 104], [8, 204]])
+    with SceneStack(paths) as stack:
+        assert stack.read(Window(4, 4, 1, 1))[1].ravel().tolist() == [True, False]

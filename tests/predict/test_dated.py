@@ -173,3 +173,15 @@ def test_notices_of_many_dates_are_told_once(make_scene: MakeScene) -> None:
     first, rest = found.notices
     assert "2021-03-05.tif' declares no nodata value: 7 is taken" in first
     assert rest == "The same holds for 2 more of the dates."
+
+
+def test_the_nodata_policy_holds_for_all_dates(make_scene: MakeScene) -> None:
+    gappy = IMAGE.clip(min=1)
+    gappy[0, 0, 0] = 0
+    paths = [make_scene(name, gappy, names=BANDS, nodata=0) for name in (MARCH, MAY, JULY)]
+    rasters = find_rasters([str(path) for path in paths], "series")
+    for policy, share in (("any", 179 / 180), ("all", 1)):
+        with match_rasters(rasters, SERIES, PredictOptions(nodata_policy=policy)).open() as stack:
+            image, valid = stack.read(stack.grid.window)
+        assert valid.mean() == pytest.approx(share)
+        assert (image[:, 0, 0, 0] == (127.5 if policy == "all" else 0)).all()

@@ -1,10 +1,12 @@
 """A scene goes in and a map comes out, or one line and nothing else."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from conftest import MakeScene
 from predict_factory import (
     BANDS,
@@ -22,6 +24,7 @@ from torch import nn
 
 from eoseg.errors import BandError, ConfigError, DataError, OutputError
 from eoseg.geo.mapfile import read_map_info
+from eoseg.geo.scene import Scene
 from eoseg.predict import Prediction, PredictOptions, Progress, match, predict_scene
 from eoseg.predict.classifier import Classifier
 
@@ -337,3 +340,29 @@ def test_what_no_other_thread_may_do_is_left_undone_after_an_error_of_the_networ
     with pytest.raises(ZeroDivisionError):
         predict(path, Broken(), tile=40)
     assert files(path.parent) == ["s.tif"]
+
+
+def test_only_the_area_of_interest_is_mapped_and_read(
+    make_scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Affine(10, 0, 500_000, 0, -10, 5_400_000)
+    corners = [place @ corner for corner in ((70, 20), (120, 20), (120, 61), (70, 61), (70, 20))]
+    path = tmp_path / "area.geojson"
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32632"}}
+    shape = {"type": "Polygon", "coordinates": [corners]}
+    feature = {"type": "Feature", "properties": {}, "geometry": shape}
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
+    scene = make_scene("s.tif", IMAGE, names=BANDS)
+    windows = []
+    read_window = Scene.read
+    monkeypatch.setattr(
+        Scene, "read", lambda self, window: windows.append(window) or read_window(self, window)
+    )
+    monkeypatch.setattr(match, "range_misfit", lambda scene, recipe: None)
+    found = predict(scene, Convolutions(3), tile=32, halo=3, aoi=str(path))
+    expected = np.full((150, 170), 255, np.uint8)
+    inside = (slice(20, 61), slice(70, 120))  # as in a map of the whole scene: what lies around is seen
+    expected[inside] = whole_image(make_network(Convolutions(3)), IMAGE)[inside]
+    np.testing.assert_array_equal(read(found.path), expected)
+    assert (found.valid_pixels, found.tiles, found.skipped) == (41 * 50, 30, 26)
+    assert len(windows) == 4

@@ -177,3 +177,15 @@ def test_a_mismatch_can_be_allowed(make_scene: MakeScene) -> None:
         match_scene(str(path), recipe)
     (notice,) = match_scene(str(path), recipe, allow_range_mismatch=True).notices
     assert "because a mismatch is allowed" in notice
+
+
+def test_what_is_missing_in_a_valid_pixel_is_the_training_mean(make_scene: MakeScene) -> None:
+    values = np.full((3, 2, 2), 100, np.uint8)
+    values[1, 0, 0] = 0
+    path = make_scene("s.tif", values, names=BANDS, nodata=0)
+    recipe = make_recipe(("B03", "B02"))
+    with match_scene(str(path), recipe, nodata_policy="all").open() as scene:
+        image, valid = scene.read(scene.grid.window)
+    assert valid.all()
+    np.testing.assert_array_equal(image[:, 0, 0], [127.5, 100])
+    assert valid_share(path, recipe) == 0.75

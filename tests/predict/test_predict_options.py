@@ -48,3 +48,8 @@ def test_speed_of_a_prediction() -> None:
         notices=(),
     )
     assert prediction.megapixels_per_second == 2
+
+
+def test_an_unknown_nodata_policy_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'any' or 'all'; found 'some'"):
+        PredictOptions(nodata_policy="some")  # type: ignore[arg-type]

@@ -1,9 +1,12 @@
 """What tells one run from another."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+import rasterio
+import rasterio.shutil
 from conftest import MakeScene
 from predict_factory import BANDS, Brightness, make_network, make_recipe, smooth_noise
 from torch import nn
@@ -42,6 +45,8 @@ def test_the_same_run_is_the_same(scene: Path) -> None:
         ({"probabilities": True}, "probabilities"),
         ({"bands": BANDS[::-1]}, "the bands"),
         ({"nodata": 3.0}, "nodata"),
+        ({"nodata_policy": "all"}, "the nodata policy"),
+        ({"aoi": "area.gpkg"}, "the area of interest"),
     ],
 )
 def test_what_changes_values_is_told_by_name(scene: Path, change: dict[str, object], name: str) -> None:
@@ -74,3 +79,21 @@ def test_a_map_counts_as_made_until_its_scene_is_newer(scene: Path) -> None:
     assert not is_made(out, "another", rasters)
     os.utime(scene, (2**32, 2**32))
     assert not is_made(out, run, rasters)
+
+
+def test_a_virtual_scene_is_as_old_as_its_sources_wherever_it_lies(scene: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        rasterio.shutil.copy(scene, folder / "v.vrt", driver="VRT")
+        text = (folder / "v.vrt").read_text()
+        path = re.sub(r'relativeToVRT="1">[^<]*<', f'relativeToVRT="0">{scene}<', text)
+        (folder / "v.vrt").write_text(path)
+    first, second = (describe(folder / "v.vrt") for folder in folders)
+    assert first == second
+    os.utime(scene, (1, 1))
+    assert describe(folders[0] / "v.vrt")["the scene"] != first["the scene"]
+    assert run_name(describe(folders[0] / "v.vrt")) == run_name(first)
+    changed = (folders[0] / "v.vrt").read_text().replace("<SourceBand>1<", "<SourceBand>2<")
+    (folders[0] / "v.vrt").write_text(changed)
+    assert run_name(describe(folders[0] / "v.vrt")) != run_name(first)
