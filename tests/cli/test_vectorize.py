@@ -6,10 +6,11 @@ import geopandas
 import numpy as np
 import pytest
 from map_factory import write_map
+from raster_factory import write_layer
 
 from eoseg.cli.vectorize import main
 from eoseg.errors import ConfigError
-from eoseg.geo.mapfile import probability_path
+from eoseg.geo.mapfile import probability_layer, probability_path
 
 MAP = np.array([[0, 0, 1], [0, 2, 1], [255, 1, 1]], np.uint8)
 
@@ -53,13 +54,11 @@ def test_the_options_reach_the_polygons(map_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_probabilities_are_named(map_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from eoseg.geo.mapfile import ProbabilityWriter, read_map_info
+    from eoseg.geo.mapfile import read_map_info
 
     info = read_map_info(map_path)
-    with ProbabilityWriter(probability_path(map_path), info.grid, info.classes) as writer:
-        writer.write(info.grid.window, np.full((3, 12, 12), 200, np.uint8))
-        writer.build({})
-        writer.publish()
+    layer = probability_layer(info.classes)
+    write_layer(probability_path(map_path), info.grid, layer, np.full((3, 12, 12), 200, np.uint8))
     main("vectorize", [str(map_path), "--no-progress"])
     assert f"Probabilities: {probability_path(map_path)}" in capsys.readouterr().out
     moved = probability_path(map_path).rename(map_path.parent / "p.tif")

@@ -10,14 +10,15 @@ import rasterio
 import shapely
 from affine import Affine
 from map_factory import CLASSES, GEO, write_map
+from raster_factory import write_layer
 from rasterio.crs import CRS
 
 from eoseg.errors import ConfigError, DataError, GridError, OutputError
 from eoseg.geo import map_polygons
 from eoseg.geo.grid import Grid
 from eoseg.geo.map_polygons import Vectorized, VectorizeOptions, vectorize_map
-from eoseg.geo.mapfile import LabelWriter, ProbabilityWriter, probability_path
-from eoseg.geo.valuefile import ValueWriter
+from eoseg.geo.mapfile import label_layer, probability_layer, probability_path
+from eoseg.geo.valuefile import value_layer
 from eoseg.progress import Progress
 from eoseg.recipe import Quantity, parse_classes
 
@@ -43,10 +44,7 @@ def vectorize(path: Path, **options) -> tuple[geopandas.GeoDataFrame, Vectorized
 
 def write_probabilities(path: Path, steps: np.ndarray, *, names=CLASSES, transform: Affine = GEO) -> Path:
     grid = Grid(CRS.from_epsg(32632), transform, *steps.shape[1:])
-    with ProbabilityWriter(path, grid, names) as writer:
-        writer.write(grid.window, steps)
-        writer.build({})
-        writer.publish()
+    write_layer(path, grid, probability_layer(names), steps)
     return path
 
 
@@ -178,14 +176,9 @@ def test_the_work_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_other_maps_are_refused(tmp_path: Path) -> None:
     grid = Grid(CRS.from_epsg(32632), GEO, 4, 6)
-    with ValueWriter(tmp_path / "v.tif", grid, Quantity("height", "m")) as writer:
-        writer.write(grid.window, np.ones((4, 6), np.float32))
-        writer.build({})
-        writer.publish()
-    with LabelWriter(tmp_path / "l.tif", grid, CLASSES) as labels:
-        labels.write(grid.window, np.ones((3, 4, 6), np.uint8))
-        labels.build({})
-        labels.publish()
+    height = value_layer(Quantity("height", "m"))
+    write_layer(tmp_path / "v.tif", grid, height, np.ones((4, 6), np.float32))
+    write_layer(tmp_path / "l.tif", grid, label_layer(CLASSES), np.ones((3, 4, 6), np.uint8))
     write_probabilities(tmp_path / "p.tif", np.ones((3, 4, 6), np.uint8))
     for name, message in {
         "v.tif": "holds a quantity, .* expected a map of classes",

@@ -16,7 +16,7 @@ from torch import Tensor
 from eoseg.errors import BandError, CheckpointError, ConfigError, DataError, GridError, OutputError
 from eoseg.models.network import Network
 from eoseg.predict.embed import Embedding, EmbedOptions, embed_scenes
-from eoseg.predict.options import Progress
+from eoseg.progress import Progress
 from eoseg.recipe import Recipe
 
 CHIP = 16
