@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
 from eoseg.cli.launch import launch
-from eoseg.cli.prediction_report import print_prediction
+from eoseg.cli.prediction_report import print_estimate, print_prediction
 from eoseg.errors import BusyError, ConfigError, OutputError
 from eoseg.geo.remote import scene_name
 from eoseg.progress import Progress
@@ -99,6 +99,7 @@ def _map(
                 options=options,
                 checkpoint=Path(arguments.checkpoint),
                 progress=report,
+                announce=None if is_together else print_estimate,
             )
     except BusyError:
         if is_together:

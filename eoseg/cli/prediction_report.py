@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from eoseg.predict import Prediction, ValueRange
+    from eoseg.predict import Estimate, Prediction, ValueRange
     from eoseg.recipe import Recipe
+
+
+def print_estimate(estimate: "Estimate") -> None:
+    """Print what a map will take, before its first tile."""
+    memory, disk = estimate.memory_bytes / 2**20, estimate.disk_bytes / 2**20
+    print(
+        f"{estimate.tiles} tile(s) of {estimate.tile} px: about {memory:,.0f} MB of memory for a pass of the "
+        f"network, {disk:,.0f} MB on disk until the map is complete",
+        flush=True,
+    )
 
 
 def print_prediction(prediction: "Prediction", recipe: "Recipe") -> None:

@@ -2,12 +2,13 @@
 
 from eoseg.predict.engine import predict_scene, predict_share
 from eoseg.predict.memory import keep_freed_memory
-from eoseg.predict.options import Disagreement, Prediction, PredictOptions, Times, ValueRange
+from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times, ValueRange
 from eoseg.predict.ranks import Rank, find_rank
 from eoseg.progress import Progress
 
 __all__ = [
     "Disagreement",
+    "Estimate",
     "PredictOptions",
     "Prediction",
     "Progress",

@@ -18,7 +18,7 @@ from eoseg.geo.share import Share
 from eoseg.geo.stack import SceneStack
 from eoseg.models.network import Network
 from eoseg.predict.dated import DatedRasters
-from eoseg.predict.options import Disagreement, Prediction, PredictOptions, Times
+from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times
 from eoseg.predict.plan import ChipPlan
 from eoseg.predict.preparation import Work, prepare
 from eoseg.predict.products import make_product
@@ -87,6 +87,7 @@ def predict_share(
     options: PredictOptions | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
+    announce: Callable[[Estimate], None] | None = None,
     finishes: bool = True,
 ) -> Prediction | None:
     """Map the part of a scene that is one process's; whoever is last makes the map of all parts.
@@ -104,6 +105,7 @@ def predict_share(
             options is replaced, and parts of another run are removed.
         checkpoint: Where the network comes from.
         progress: Is called after each tile of this process.
+        announce: Is called before the first tile with what the whole will take.
         finishes: Whether this process may make the map; False to leave that to another one.
 
     Returns:
@@ -120,6 +122,8 @@ def predict_share(
         if work.is_made():
             return None
         parts = work.begin()
+        if announce is not None:
+            announce(work.estimate)
         mine = range(rank.number, parts.shares, rank.count)
         pixels = sum(_pixels(parts, number) for number in mine)
         tile_pass = TilePass(

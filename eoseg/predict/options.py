@@ -83,6 +83,20 @@ class PredictOptions:
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a prediction will take, known before its first tile."""
+
+    tiles: int
+    """Tiles of the scene."""
+    tile: int
+    """Height and width of a tile's core in pixels."""
+    memory_bytes: int
+    """Of the activations of a pass; the program with its network comes on top."""
+    disk_bytes: int
+    """Of the parts until the map is made of them; the map itself is compressed and smaller."""
+
+
 @dataclass(slots=True)
 class Times:
     """What a run spent its time on, in seconds: which of them is the bottleneck."""

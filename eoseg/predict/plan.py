@@ -80,6 +80,8 @@ class Layout:
     """Tiles per pass."""
     exact: bool
     reason: str
+    pass_bytes: int = 0
+    """Memory that the activations of a pass take, about."""
 
 
 def default_halo(context: Context) -> int:
@@ -114,7 +116,8 @@ def choose_layout(
         core = _auto_core(grid, stride, halo, limit)
     plan = plan_tiles(grid.height, grid.width, core=core, halo=halo, stride=stride)
     exact, reason = _judge(plan, context)
-    return Layout(plan, batch_size, exact, reason)
+    pass_bytes = int(pixel_bytes * math.prod(plan.read_size) * batch_size)
+    return Layout(plan, batch_size, exact, reason, pass_bytes)
 
 
 def choose_chips(grid: Grid, options: PredictOptions, *, pixel_bytes: float, chip_size: int) -> Layout:
@@ -150,7 +153,7 @@ def choose_chips(grid: Grid, options: PredictOptions, *, pixel_bytes: float, chi
     batch_size = options.batch_size or max(1, min(_CHIPS, fitting))
     plan = ChipPlan(plan_tiles(grid.height, grid.width, core=core, halo=0, stride=1), chip_size)
     reason = f"each core of {core} px is classified from the chip of {chip_size} px around it"
-    return Layout(plan, batch_size, True, reason)
+    return Layout(plan, batch_size, True, reason, int(pixel_bytes * chip_size**2 * batch_size))
 
 
 def _auto_core(grid: Grid, stride: int, halo: int, limit: int) -> int:

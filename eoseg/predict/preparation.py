@@ -1,6 +1,7 @@
 """What is settled before the first tile: the scene, the tiles, the runtime, and whether all fit together."""
 
 import logging
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from eoseg.errors import ConfigError, DataError
+from eoseg.errors import ConfigError, DataError, OutputError
 from eoseg.geo.aoi import AreaOfInterest, read_area
 from eoseg.geo.cog import require_writable
 from eoseg.geo.grid import Grid
@@ -20,7 +21,7 @@ from eoseg.models.network import Network
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
-from eoseg.predict.options import PredictOptions
+from eoseg.predict.options import Estimate, PredictOptions
 from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
 from eoseg.predict.products import Product, make_product
 from eoseg.predict.provenance import fingerprint, is_made, run_name
@@ -86,12 +87,26 @@ class Work:
             require_writable(target, overwrite=self.options.overwrite)
         return False
 
+    @property
+    def estimate(self) -> Estimate:
+        """What it will take."""
+        layers = self.product.layers()
+        disk = sum(layer.pixel_bytes for layer in layers) * self.grid.height * self.grid.width
+        plan = self.layout.plan
+        return Estimate(len(plan), plan.core, self.layout.pass_bytes, disk)
+
     def begin(self) -> Parts:
         """The folder of the run, begun or found.
 
         Raises:
-            OutputError: It holds another run, or cannot be made.
+            OutputError: It holds another run, cannot be made, or the disk is too small.
         """
+        needed, free = self.estimate.disk_bytes, shutil.disk_usage(self.out.parent).free
+        if needed > free and not parts_folder(self.out).exists():
+            raise OutputError(
+                f"'{self.out}' needs {needed / 2**20:,.0f} MB while it is made; its disk has "
+                f"{free / 2**20:,.0f} MB left. Make room, or choose another place with --out."
+            )
         plan = self.layout.plan
         return Parts(
             self.out,

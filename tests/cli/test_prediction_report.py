@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from eoseg.cli.prediction_report import print_prediction
-from eoseg.predict import Disagreement, Prediction, Times
+from eoseg.cli.prediction_report import print_estimate, print_prediction
+from eoseg.predict import Disagreement, Estimate, Prediction, Times
 from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
 
 RECIPE = Recipe(
@@ -67,3 +67,10 @@ def test_a_map_that_is_not_exact_says_so(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_scene_without_metres_has_no_area(capsys: pytest.CaptureFixture[str]) -> None:
     assert "km2" not in report(replace(DONE, square_kilometres=None), capsys)
+
+
+def test_what_it_will_take_is_said_first(capsys: pytest.CaptureFixture[str]) -> None:
+    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20))
+    said = capsys.readouterr().out
+    assert said.startswith("9 tile(s) of 768 px: about 3,072 MB of memory")
+    assert "5 MB on disk" in said
