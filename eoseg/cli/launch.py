@@ -9,6 +9,12 @@ from collections.abc import Callable, Sequence
 from eoseg.cli.arguments import cores_of_each
 
 _PAUSE_SECONDS = 0.2
+_MARK, _OURS = "TORCHELASTIC_RUN_ID", "eoseg-"
+
+
+def is_launched() -> bool:
+    """Whether `launch` started this process."""
+    return os.environ.get(_MARK, "").startswith(_OURS)
 
 
 def launch(command: str, argv: Sequence[str], processes: int, *, watch: Callable[[], None]) -> None:
@@ -29,7 +35,7 @@ def launch(command: str, argv: Sequence[str], processes: int, *, watch: Callable
             [sys.executable, "-m", "eoseg", command, *argv],
             env={
                 **os.environ,
-                "TORCHELASTIC_RUN_ID": f"eoseg-{os.getpid()}",
+                _MARK: f"{_OURS}{os.getpid()}",
                 "RANK": str(number),
                 "WORLD_SIZE": str(processes),
                 "LOCAL_RANK": str(number),

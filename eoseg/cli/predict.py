@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
-from eoseg.cli.launch import launch
+from eoseg.cli.launch import is_launched, launch
 from eoseg.cli.prediction_report import print_estimate, print_prediction
 from eoseg.errors import BusyError, ConfigError, OutputError
 from eoseg.geo.remote import scene_name
@@ -33,7 +33,12 @@ def main(command: str, argv: list[str]) -> None:
     from eoseg.predict import find_rank, keep_freed_memory
 
     rank = find_rank()
-    if arguments.processes > 1 and rank.count == 1:
+    if arguments.processes > 1 and not is_launched():
+        if rank.count > 1:
+            raise ConfigError(
+                f"A launcher has started {rank.count} processes; found --processes {arguments.processes} "
+                "too. Use one of them."
+            )
         time = read_checkpoint(checkpoint)[0].schema.time
         jobs = _jobs(scenes, arguments.out, time, mosaic=arguments.mosaic)
         _require_targets(jobs, arguments)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from eoseg.errors import CheckpointError, DataError, EosegError, OutputError
+from eoseg.errors import BusyError, CheckpointError, DataError, EosegError, OutputError
 from eoseg.geo.cog import Finished, finish_files, require_writable
 from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
@@ -88,7 +88,6 @@ def predict_share(
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     announce: Callable[[Estimate], None] | None = None,
-    finishes: bool = True,
 ) -> Prediction | None:
     """Map the part of a scene that is one process's; whoever is last makes the map of all parts.
 
@@ -106,7 +105,6 @@ def predict_share(
         checkpoint: Where the network comes from.
         progress: Is called after each tile of this process.
         announce: Is called before the first tile with what the whole will take.
-        finishes: Whether this process may make the map; False to leave that to another one.
 
     Returns:
         What was mapped, from the process that made the map; None from the others, and where the map is
@@ -135,7 +133,7 @@ def predict_share(
                 with Share(parts, number) as share:
                     resumed += share.done
                     tile_pass.map_share(share)
-            if not (finishes and parts.is_complete()):
+            if not parts.is_complete():
                 return None
             making = time.perf_counter()
             tags = _Tags(work)
@@ -225,6 +223,8 @@ def _kept(parts: Parts, rasters: DatedRasters, *, alone: bool) -> Any:
     """Keep what is finished where the same command may go on, and say so; remove it elsewhere."""
     try:
         yield
+    except BusyError:
+        raise  # the parts are another process's
     except BaseException as error:
         finished = parts.finished_tiles()
         is_local = all(Path(path).exists() for path in rasters.paths)

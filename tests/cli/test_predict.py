@@ -498,3 +498,19 @@ def test_a_folder_of_several_scenes_is_refused(
     with pytest.raises(BandError, match="has two files of the band 'B02': .*bands of one date and tile"):
         predict(checkpoint, tmp_path / "scenes", "--out", tmp_path / "map.tif")
     assert not (tmp_path / "map.tif").exists()
+
+
+def test_two_ways_to_start_processes_are_refused(
+    checkpoint: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_rank(monkeypatch, 0)
+    with pytest.raises(ConfigError, match="A launcher has started 2 processes; found --processes 3 too"):
+        predict(checkpoint, scene, "--processes", 3)
+
+
+@pytest.mark.slow
+def test_processes_share_a_scene(checkpoint: Path, scene: Path, tmp_path: Path) -> None:
+    options = ("--tile", 32, "--halo", 32, "--no-progress")
+    predict(checkpoint, scene, "--out", tmp_path / "whole.tif", *options)
+    predict(checkpoint, scene, "--out", tmp_path / "map.tif", *options, "--processes", 2)
+    assert (tmp_path / "map.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()

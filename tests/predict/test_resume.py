@@ -1,5 +1,6 @@
 """Runs that are stopped, killed or shared out give the same map as one that runs through."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from conftest import MakeScene
 from predict_factory import BANDS, Convolutions, make_network, make_recipe, smooth_noise
 from torch import nn
 
-from eoseg.errors import OutputError
+from eoseg.errors import BusyError, OutputError
 from eoseg.geo.parts import parts_folder, read_progress
 from eoseg.predict import Prediction, PredictOptions, Progress, Rank, predict_scene, predict_share
 
@@ -149,3 +150,16 @@ def test_parts_of_another_run_are_never_taken(scene: Path, change: str) -> None:
         predict_scene(*arguments, options=options)
     anew = PredictOptions(tile=options.tile, probabilities=True, overwrite=True)
     assert predict_scene(*arguments, options=anew).resumed == 0
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(scene: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, progress=stopped_at(5))
+    journal = parts_folder(scene.with_name("map.tif")) / "share_0.journal"
+    with journal.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = journal.read_bytes()
+        with pytest.raises(BusyError, match=r"Another process is making .*map.tif' at this moment\. Wait"):
+            run(scene)
+        assert journal.read_bytes() == before
+    assert run(scene).resumed >= 4
