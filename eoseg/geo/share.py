@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -39,7 +40,7 @@ class Share:
         self.parts, self.number = parts, number
         self.skipped = 0
         """Tiles without a valid pixel, so far."""
-        self._files: list[IO[bytes]] = []
+        self._files: list[FileIO] = []
         self._journal: IO[bytes] | None = None
         self._first_row, self._end_row = parts.rows(number)
         start, stop = parts.bounds(number)
@@ -48,7 +49,7 @@ class Share:
             self._lock(self._journal, wait=wait)
             for layer_number, layer in enumerate(parts.layers):
                 file = os.open(parts.raw_path(number, layer_number), os.O_RDWR | os.O_CREAT, 0o666)
-                self._files.append(os.fdopen(file, "r+b", buffering=0))
+                self._files.append(FileIO(file, "r+"))
                 rows = self._end_row - self._first_row
                 os.ftruncate(file, max(rows * parts.grid.width * layer.pixel_bytes, _LEAST_BYTES))
             done = self._check() if check else set()
@@ -99,7 +100,8 @@ class Share:
         kind = self.parts.layers[layer]
         values = np.empty((len(kind.bands), window.height, window.width), kind.dtype)
         for rows, offset in self._rows(kind, window, values):
-            read = os.preadv(self._files[layer].fileno(), [rows], offset)
+            self._files[layer].seek(offset)
+            read = self._files[layer].readinto(memoryview(rows).cast("B"))
             if read != rows.nbytes:
                 rows.reshape(-1).view(np.uint8)[read:] = 0  # a file that was cut: no checksum fits
         return values
@@ -152,9 +154,9 @@ class Share:
         try:
             for rows, offset in self._rows(layer, window, array):
                 content = memoryview(rows).cast("B")
-                while content:
-                    written = os.pwrite(self._files[number].fileno(), content, offset)
-                    content, offset = content[written:], offset + written
+                self._files[number].seek(offset)
+                while content:  # a disk that gets full takes a part
+                    content = content[self._files[number].write(content) :]
         except OSError as error:
             raise told(self.parts.target, "written", error) from error
 
