@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from eoseg.models.dispatch import DispatchMode
 from eoseg.models.network import Network
 
 _logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def trial_image(network: Network, *, steps: int = 1) -> Tensor:
     return torch.randn(1, channels, size, size, generator=generator).to(network.normalize.mean)
 
 
-class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Uses(DispatchMode):
     """Counts the operations that take the results of layers, which are known by their memory."""
 
     def __init__(self) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from eoseg.models.dispatch import DispatchMode
 
 _logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ PROBE_PX = 256
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
-class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _LiveBytes(DispatchMode):
     """Count the bytes of all tensors that are alive, and remember the most."""
 
     def __init__(self) -> None:
