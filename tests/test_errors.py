@@ -9,7 +9,7 @@ DEFINED = [
 
 
 def test_every_error_is_an_eoseg_error() -> None:
-    assert len(DEFINED) == 7
+    assert len(DEFINED) == 8
     assert all(issubclass(kind, EosegError) for kind in DEFINED)
 
 
@@ -18,6 +18,7 @@ def test_the_tree_at_the_top_of_the_file_is_true() -> None:
     assert drawn == [kind.__name__ for kind in DEFINED]
     assert issubclass(errors.GridError, errors.DataError)
     assert issubclass(errors.BandError, errors.DataError)
+    assert issubclass(errors.BusyError, errors.OutputError)
     assert not issubclass(errors.CheckpointError, errors.DataError)
 
 
