@@ -34,20 +34,18 @@ class Classifier:
         *,
         device: torch.device,
         days: NDArray[np.float32] | None = None,
-        run: Runner | None = None,
     ) -> None:
         """Move the network to its device.
 
         Args:
             network: Is put into evaluation mode and moved.
             product: What the network's output means.
-            run: What runs the network; by default it does itself.
             device: Where it runs.
             days: Day of the year of each date `(T,)`; of series only.
         """
         self._network = network.eval().to(device)
-        self.run: Runner = run or self._network
-        """What runs the network."""
+        self.run: Runner = self._network
+        """What computes logits: the network itself, or something faster in its place."""
         self._device = device
         self._days = None if days is None else torch.from_numpy(days).to(device)
         self.product = product

@@ -213,7 +213,7 @@ class _Tags:
             self.disagreement,
             work.checkpoint,
             device=work.device.type,
-            run=work.name,
+            run=work.fingerprint,
             runtime=str(work.runtime),
         )
 

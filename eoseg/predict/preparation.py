@@ -70,18 +70,15 @@ class Work:
         """The scene's grid."""
         return self.scenes[0].grid
 
-    @property
-    def name(self) -> str:
-        """A short name of the run."""
-        return run_name(self.fingerprint)
-
     def is_made(self) -> bool:
         """Whether the map is there already, and need not be made anew.
 
         Raises:
             OutputError: Another file is in its place.
         """
-        if not parts_folder(self.out).exists() and is_made(self.out, self.name, self.rasters):
+        if not parts_folder(self.out).exists() and is_made(
+            self.out, run_name(self.fingerprint), self.rasters
+        ):
             return not (self.options.overwrite and self.rank.count == 1)
         for target in self.paths:
             require_writable(target, overwrite=self.options.overwrite)
@@ -164,17 +161,20 @@ def prepare(
     steps = len(rasters.paths)
     layout = _layout(network, recipe, source.grid, steps, options)
     days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
-    plain = Classifier(network, product, device=device, days=days)
+    classifier = Classifier(network, product, device=device, days=days)
     runtime = choose_runtime(
         network,
         recipe,
         options,
         device=device,
         steps=steps,
-        images=lambda: _some_images(source, rasters, layout, plain, area, whole=options.backend != "torch"),
+        images=lambda: _some_images(
+            source, rasters, layout, classifier, area, whole=options.backend != "torch"
+        ),
         batch_size=layout.batch_size,
     )
     _logger.debug("runtime: %s", runtime)
+    classifier.run = runtime.run
     return Work(
         recipe,
         options,
@@ -186,7 +186,7 @@ def prepare(
         scenes,
         layout,
         product,
-        Classifier(network, product, device=device, days=days, run=runtime.run),
+        classifier,
         runtime,
         device,
         fingerprint(network, recipe, rasters, source.grid, layout, options, checkpoint, runtime.name),
@@ -206,9 +206,11 @@ def _some_images(
     """A few tiles with values, the same ones in every process, or parts of them."""
     plan, found = layout.plan, list[Images]()
     for place in range(_TRIED):
+        if len(found) == _COMPARED:
+            break
         index = (2 * place + 1) * len(plan) // (2 * _TRIED)
         tile = read_tile(source, plan.tile(index), index, time=rasters.time, area=area)
-        if len(found) < _COMPARED and tile.core_valid.any():
+        if tile.core_valid.any():
             image, valid, days = classifier.tensors([tile])
             if not (whole or isinstance(plan, ChipPlan)):
                 size = max(plan.stride, _COMPARED_PX // plan.stride * plan.stride)

@@ -20,6 +20,7 @@ from eoseg.predict.plan import Layout
 from eoseg.recipe import Recipe
 
 RUN_TAG = "EOSEG_RUN"
+_CHECKPOINT = "the checkpoint"
 
 _SOURCE = re.compile(
     r'<SourceFilename(?=[^>]*relativeToVRT="(?P<relative>[01])")?[^>]*>(?P<path>[^<]*)</SourceFilename>'
@@ -52,7 +53,7 @@ def fingerprint(
         "eoseg's version": __version__,
         "the scene": "; ".join(map(_describe_file, rasters.paths)),
         "the grid": f"{grid.width} x {grid.height} px, {_digest(str(grid.crs), *grid.transform)}",
-        "the checkpoint": hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe),
+        _CHECKPOINT: hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe),
         "tile and halo": f"{layout.plan.core} and {layout.plan.halo} px",
         "the runtime": runtime,
         "probabilities": "yes" if options.probabilities else "no",
@@ -101,13 +102,24 @@ def map_tags(
     checkpoint: Path | None,
     *,
     device: str,
-    run: str,
+    run: Mapping[str, str],
     runtime: str,
 ) -> dict[str, str]:
-    """Where a map comes from. No time of making, so that the same input gives the same file."""
+    """Where a map comes from. No time of making, so that the same input gives the same file.
+
+    Args:
+        recipe: The checkpoint's recipe.
+        rasters: The scene or the dates.
+        layout: Tiles and halo.
+        disagreement: As it was measured, of a map that is not exact.
+        checkpoint: Where the network comes from.
+        device: Type of the device.
+        run: What `fingerprint` gave.
+        runtime: How the network was run.
+    """
     tags = {
         "EOSEG_VERSION": __version__,
-        RUN_TAG: run,
+        RUN_TAG: run_name(run),
         "EOSEG_TASK": recipe.task,
         "EOSEG_SCENE": ",".join(Path(shown(path)).name for path in rasters.paths),
         "EOSEG_BANDS": ",".join(recipe.schema.bands),
@@ -127,7 +139,7 @@ def map_tags(
         tags["EOSEG_DISAGREEMENT"] = f"{disagreement.differing} of {disagreement.pixels} px"
     if checkpoint is not None:
         tags["EOSEG_CHECKPOINT"] = checkpoint.name
-        tags["EOSEG_CHECKPOINT_SHA256"] = hash_file(checkpoint)
+        tags["EOSEG_CHECKPOINT_SHA256"] = run[_CHECKPOINT]
     return tags
 
 

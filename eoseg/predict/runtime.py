@@ -85,27 +85,23 @@ def choose_runtime(
     """
     if options.backend != "torch":
         return _other_backend(network, recipe, options, steps=steps, images=images(), batch_size=batch_size)
-    fitted = isinstance(network.body, FittedBody)
     automatic = options.precision == "auto"
-    fast: Precision = "float32"
-    if options.precision == "bfloat16" or (automatic and not fitted and has_fast_bfloat16(device)):
-        fast = "bfloat16"
-    plain = accelerate(network, compiled=options.compile and fast == "float32", device=device, steps=steps)
-    if fast == "bfloat16":
+    is_suited = not isinstance(network.body, FittedBody) and has_fast_bfloat16(device)
+    if options.precision == "bfloat16" or (automatic and is_suited):
         try:
-            half = accelerate(network, precision=fast, compiled=options.compile, device=device, steps=steps)
+            half = accelerate(
+                network, precision="bfloat16", compiled=options.compile, device=device, steps=steps
+            )
             parity = _compare(network, half, recipe, images())
+            if not _accepts(parity, recipe):
+                raise ConfigError(_refusal("--precision bfloat16", parity))
         except ConfigError as error:
             if not automatic:
                 raise
             _logger.debug("no bfloat16: %s", error)
         else:
-            if _accepts(parity, recipe):
-                return Runtime(half, "torch, bfloat16", parity)
-            if not automatic:
-                raise ConfigError(_refusal("--precision bfloat16", parity))
-        if options.compile:
-            plain = accelerate(network, compiled=True, device=device, steps=steps)
+            return Runtime(half, "torch, bfloat16", parity)
+    plain = accelerate(network, compiled=options.compile, device=device, steps=steps)
     return Runtime(plain, "torch, float32")
 
 
