@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import rasterio
@@ -16,6 +17,10 @@ from rasterio.errors import NotGeoreferencedWarning
 # Read by torch when it is imported. Tiny tensors gain nothing from threads, and where other programs use
 # the cores, threads that wait for each other made the same tests twenty times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Machines are noisy, and tests run side by side: how long one example takes says nothing.
+hypothesis.settings.register_profile("eoseg", deadline=None)
+hypothesis.settings.load_profile("eoseg")
 
 REAL_DATA = Path(os.environ.get("EOSEG_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

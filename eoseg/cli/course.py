@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def climb(
             done = [Row(name, found) for name, found in rows.items()]
             ladder = Ladder(path.stem, ladder.over, [*trivial_row(done[0]), *done])
             _write(ladder, out)
-    _show_in_wandb(ladder, out, config, fit_options)
+    _show_in_wandb(ladder, out, config, fit_options, pool)
     return ladder
 
 
@@ -158,7 +159,13 @@ def _merged(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _show_in_wandb(ladder: Ladder, out: Path, config: Mapping[str, Any], fit_options: Sequence[str]) -> None:
+def _show_in_wandb(
+    ladder: Ladder,
+    out: Path,
+    config: Mapping[str, Any],
+    fit_options: Sequence[str],
+    pool: ProcessPoolExecutor | None,
+) -> None:
     """Log the finished table into the group of its runs, unless the runs are not in W&B either."""
     options = dict(config.get("run") or {})
     for option in fit_options:
@@ -167,9 +174,8 @@ def _show_in_wandb(ladder: Ladder, out: Path, config: Mapping[str, Any], fit_opt
             options[key] = yaml.safe_load(value)
     if options.get("wandb", True) is False or "--no-wandb" in fit_options:
         return
-    from eoseg.tracking.ladder_run import log_ladder  # imports Lightning
-
-    log_ladder(
+    log = partial(
+        _log_ladder,
         out / "runs",
         f"{ladder.name}-table",
         ladder.columns,
@@ -178,6 +184,16 @@ def _show_in_wandb(ladder: Ladder, out: Path, config: Mapping[str, Any], fit_opt
         project=options.get("project", "eoseg"),
         group=options.get("group", f"course-{ladder.name}"),
     )
+    if pool is None:
+        log()
+    else:  # where Lightning is loaded already: here that would take longer than all the rest
+        pool.submit(log).result()
+
+
+def _log_ladder(*table: Any, **where: Any) -> None:
+    from eoseg.tracking.ladder_run import log_ladder  # imports Lightning
+
+    log_ladder(*table, **where)
 
 
 def _write(ladder: Ladder, out: Path) -> None:
