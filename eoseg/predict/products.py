@@ -24,6 +24,7 @@ from eoseg.recipe import IGNORE, MapClass, Quantity, Recipe
 type Layers = tuple[NDArray[Any], ...]
 """What is written to each file, the map first: `(height, width)` or `(bands, height, width)`."""
 
+_LEAST_SCORE = 1e-7  # a probability of 0 has no logarithm
 _NOTABLE_SHARE = 0.1  # of the labels' standard deviation: two values that differ by less count as equal
 
 
@@ -72,6 +73,21 @@ class Product(ABC):
         Raises:
             CheckpointError: The output holds values that are no numbers.
         """
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """Turn logits into what may be averaged over several results for one place.
+
+        Args:
+            logits: `(..., K, height, width)`.
+
+        Returns:
+            Float32 probabilities, 0 to 1, or values in their unit, of the same shape.
+        """
+
+    @abstractmethod
+    def logits(self, scores: Tensor) -> Tensor:
+        """The logits that have these scores: the inverse of `scores`, for `decode`."""
 
     @abstractmethod
     def empty(self, height: int, width: int) -> Layers:
@@ -128,6 +144,14 @@ class ClassProduct(Product):
             return (classes,)
         return classes, quantise(chances.cpu().numpy(), valid)
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """Probabilities that sum to one."""
+        return logits.float().softmax(dim=-3)
+
+    def logits(self, scores: Tensor) -> Tensor:
+        """Their logarithms: softmax gives the probabilities again."""
+        return scores.clamp_min(_LEAST_SCORE).log()
+
     def empty(self, height: int, width: int) -> Layers:
         """`IGNORE` everywhere."""
         nothing = np.full((height, width), IGNORE, np.uint8)
@@ -173,6 +197,14 @@ class LabelProduct(Product):
             return (labels,)
         return labels, quantise(logits.float().sigmoid().cpu().numpy(), valid)
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """A probability for each label."""
+        return logits.float().sigmoid()
+
+    def logits(self, scores: Tensor) -> Tensor:
+        """Log odds: sigmoid gives the probabilities again."""
+        return scores.logit(eps=_LEAST_SCORE)
+
     def empty(self, height: int, width: int) -> Layers:
         """`IGNORE` everywhere."""
         nothing = np.full((self.outputs, height, width), IGNORE, np.uint8)
@@ -213,6 +245,14 @@ class ValueProduct(Product):
         """The numbers `(h, w)`."""
         _require_finite(logits)
         return (np.where(valid, logits[0].float().cpu().numpy(), np.float32(np.nan)),)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """The numbers themselves."""
+        return logits.float()
+
+    def logits(self, scores: Tensor) -> Tensor:
+        """The numbers themselves."""
+        return scores
 
     def empty(self, height: int, width: int) -> Layers:
         """NaN everywhere."""
