@@ -77,6 +77,8 @@ def _map(
         precision=arguments.precision,
         compile=arguments.compile,
         probabilities=arguments.probabilities,
+        uncertainty=arguments.uncertainty,
+        tta=arguments.tta,
         overwrite=arguments.overwrite,
         bands=arguments.bands,
         nodata=arguments.nodata,
@@ -158,6 +160,18 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--probabilities",
         action="store_true",
         help="also write MAP_probabilities.tif: a band per class, uint8, times its scale 1/250",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write MAP_uncertainty.tif: entropy of the probabilities (0 sure, 1 all alike) and margin "
+        "between the best two, uint8, times its scale 1/250; with --tta the spread too",
+    )
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation: map the mean over the 8 symmetries of the square (turned and mirrored "
+        "images), which takes 8 times as long; a quantity gets the mean of its values",
     )
     reading = add_reading_options(parser)
     reading.add_argument(
@@ -299,7 +313,8 @@ def _require_targets(jobs: list[_Job], arguments: argparse.Namespace) -> None:
         OutputError: Another file exists already, or the folder cannot be made or written.
     """
     from eoseg.geo.cog import require_writable  # imports rasterio
-    from eoseg.geo.mapfile import probability_path
+    from eoseg.geo.mapfile import item_path, probability_path
+    from eoseg.geo.uncertaintyfile import uncertainty_path
     from eoseg.predict.provenance import is_map
 
     folder = jobs[0].target.parent
@@ -311,5 +326,8 @@ def _require_targets(jobs: list[_Job], arguments: argparse.Namespace) -> None:
         if is_map(job.target):
             continue
         require_writable(job.target, overwrite=arguments.overwrite)
+        require_writable(item_path(job.target), overwrite=arguments.overwrite)
         if arguments.probabilities:
             require_writable(probability_path(job.target), overwrite=arguments.overwrite)
+        if arguments.uncertainty:
+            require_writable(uncertainty_path(job.target), overwrite=arguments.overwrite)

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 def print_estimate(estimate: "Estimate") -> None:
     """Print what a map will take, before its first tile."""
     memory, disk = estimate.memory_bytes / 2**20, estimate.disk_bytes / 2**20
+    passes = f", each {estimate.passes} times through the network (--tta)" if estimate.passes > 1 else ""
     print(
-        f"{estimate.tiles} tile(s) of {estimate.tile} px: about {memory:,.0f} MB of memory for a pass of the "
-        f"network, {disk:,.0f} MB on disk until the map is complete",
+        f"{estimate.tiles} tile(s) of {estimate.tile} px{passes}: about {memory:,.0f} MB of memory for a "
+        f"pass of the network, {disk:,.0f} MB on disk until the map is complete",
         flush=True,
     )
 
@@ -36,6 +37,10 @@ def print_prediction(prediction: "Prediction", recipe: "Recipe") -> None:
         f"({prediction.megapixels_per_second:.2f} MP/s{_area(prediction)}) on {prediction.device}: "
         f"{prediction.tiles} tile(s) of {prediction.tile} px, halo {prediction.halo} px{skipped}"
     )
+    if prediction.passes > 1:
+        say(
+            f"Mean over the {prediction.passes} symmetries of the square: as many passes through the network."
+        )
     if prediction.resumed:
         say(f"Went on with {prediction.resumed} tile(s) that an earlier run had finished.")
     say(f"Runtime: {prediction.runtime}")
@@ -48,6 +53,10 @@ def print_prediction(prediction: "Prediction", recipe: "Recipe") -> None:
     say(f"Map: {prediction.path}")
     if prediction.probabilities is not None:
         say(f"Probabilities: {prediction.probabilities}")
+    if prediction.uncertainty is not None:
+        say(f"Uncertainty: {prediction.uncertainty}")
+    if prediction.item is not None:
+        say(f"STAC item: {prediction.item}")
 
 
 def _area(prediction: "Prediction") -> str:

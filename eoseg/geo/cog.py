@@ -53,6 +53,7 @@ def finish_files(
     tags: Callable[[int], Mapping[str, str]],
     *,
     threads: int = 1,
+    documents: Callable[[Sequence[Counts]], Mapping[Path, str]] | None = None,
 ) -> Finished | None:
     """Make the files of a run whose shares are complete, and remove its parts.
 
@@ -62,6 +63,7 @@ def finish_files(
         tags: Gives the metadata for every file, beside the layer's own: where it comes from. Called with
             the number of tiles without a valid pixel, once the values are known to be whole.
         threads: Threads that compress.
+        documents: Gives the texts that belong to the files, and their paths, from what each layer holds.
 
     Returns:
         What was made; None where another process makes it, or has made it.
@@ -83,6 +85,8 @@ def finish_files(
                     )
         metadata = tags(skipped)
         counts = [_build(parts, number, path, metadata, threads) for number, path in enumerate(paths)]
+        for path, text in (documents(counts) if documents is not None else {}).items():
+            _publish_text(parts, path, text)
         for number, path in reversed(list(enumerate(paths))):  # the map last: where it is, all is
             _publish(parts, number, path)
         parts.remove()
@@ -240,6 +244,16 @@ def _publish(parts: Parts, number: int, path: Path) -> None:
         with _cog_path(parts, number).open("rb") as file:
             os.fsync(file.fileno())
         _cog_path(parts, number).replace(path)
+
+
+def _publish_text(parts: Parts, path: Path, text: str) -> None:
+    with _told(path, "put in place"):
+        written = parts.folder / path.name
+        with written.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(path)
 
 
 @contextmanager

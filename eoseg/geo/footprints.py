@@ -47,19 +47,25 @@ def footprints(grids: Sequence[Grid]) -> NDArray[np.object_]:
     shapes = np.empty(len(grids), object)
     for crs in {grid.crs for grid in grids}:
         own = [place for place, grid in enumerate(grids) if grid.crs == crs]
-        outlines = geopandas.GeoSeries([_outline(grids[place]) for place in own])
+        outlines = geopandas.GeoSeries([shapely.Polygon(outline(grids[place])) for place in own])
         if crs is not None and target is not None and crs != target:
             outlines = outlines.set_crs(crs.to_wkt()).to_crs(target.to_wkt())
         shapes[own] = outlines.to_numpy()
     return shapes
 
 
-def _outline(grid: Grid) -> shapely.Polygon:
-    along = np.linspace(0, 1, _STEPS, endpoint=False)
+def outline(grid: Grid, *, steps: int = _STEPS) -> list[tuple[float, float]]:
+    """Points around a grid in its CRS, of which the first is not repeated.
+
+    Args:
+        grid: With or without CRS.
+        steps: Points along each side.
+    """
+    along = np.linspace(0, 1, steps, endpoint=False)
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
     points = [
         (start[0] + (stop[0] - start[0]) * part, start[1] + (stop[1] - start[1]) * part)
         for start, stop in zip(corners, [*corners[1:], corners[0]], strict=True)
         for part in along
     ]
-    return shapely.Polygon([grid.transform @ point for point in points])
+    return [grid.transform @ point for point in points]

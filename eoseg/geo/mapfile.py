@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from eoseg.errors import DataError
 from eoseg.geo.grid import Grid
 from eoseg.geo.layer import Layer
 from eoseg.geo.scene import Scene, open_dataset
-from eoseg.recipe import IGNORE, MapClass
+from eoseg.recipe import MapClass
 
 PROBABILITY_STEPS = 250
 """A stored probability is `round(probability * 250)`: steps of 0.004; 255 means "no value"."""
@@ -54,6 +51,11 @@ def probability_layer(classes: tuple[MapClass, ...]) -> Layer:
 def probability_path(map_path: Path) -> Path:
     """Where the probabilities that go with a map are."""
     return map_path.with_name(f"{map_path.stem}_probabilities.tif")
+
+
+def item_path(map_path: Path) -> Path:
+    """Where the STAC item that describes a map is."""
+    return map_path.with_name(f"{map_path.stem}.stac.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +132,3 @@ def _own_tags(kind: MapKind, classes: tuple[MapClass, ...]) -> dict[str, str]:
 def _tags(path: str | Path) -> dict[str, str]:
     with open_dataset(str(path)) as dataset:
         return {key: value for key, value in dataset.tags().items() if key.startswith("EOSEG_")}
-
-
-def quantise(probabilities: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Store probabilities as uint8.
-
-    Args:
-        probabilities: `(K, height, width)`, 0 to 1.
-        valid: `(height, width)`.
-
-    Returns:
-        `(K, height, width)`: 0 to 250, `IGNORE` where not valid. Larger probabilities never get
-        smaller values, so the class of a pixel is among its largest values.
-    """
-    steps = np.rint(probabilities * PROBABILITY_STEPS).astype(np.uint8)
-    steps[:, ~valid] = IGNORE
-    return steps

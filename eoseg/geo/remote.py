@@ -68,6 +68,13 @@ def shown(path: str) -> str:
     return re.sub(r"//[^/@]*@", "//", path.partition("?")[0])
 
 
+def address(path: str) -> str:
+    """A remote raster as programs other than GDAL name it, without what gives access to it."""
+    for scheme, prefix in _SCHEMES.items():
+        path = f"{scheme}://{path.removeprefix(prefix)}" if path.startswith(prefix) else path
+    return shown(path)
+
+
 def scene_name(path: str) -> str:
     """The name of a scene's file without its folder, its ending and what follows in an address."""
     return Path(shown(path)).stem

@@ -13,6 +13,7 @@ from eoseg.models.network import Network
 from eoseg.predict.products import Layers, Product
 from eoseg.predict.reader import TileImage
 from eoseg.predict.runner import Runner
+from eoseg.predict.symmetries import SYMMETRIES, mean_and_deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Classifier:
         *,
         device: torch.device,
         days: NDArray[np.float32] | None = None,
+        tta: bool = False,
     ) -> None:
         """Move the network to its device.
 
@@ -42,6 +44,7 @@ class Classifier:
             product: What the network's output means.
             device: Where it runs.
             days: Day of the year of each date `(T,)`; of series only.
+            tta: Give the mean over the symmetries of the square, with the spread where the product has one.
         """
         self._network = network.eval().to(device)
         self.run: Runner = self._network
@@ -49,6 +52,7 @@ class Classifier:
         self._device = device
         self._days = None if days is None else torch.from_numpy(days).to(device)
         self.product = product
+        self._tta = tta
         self.passes = 0
         """Forward passes so far."""
 
@@ -71,7 +75,20 @@ class Classifier:
 
     @torch.inference_mode()
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
+        """Logits `(B, K, H, W)`, with the spread as one more channel; of chips height and width are 1."""
         image, valid, days = self.tensors(tiles)
+        if not self._tta:
+            return self._pass(image, valid, days)
+        product = self.product
+        scores = (
+            each.undo(product.scores(self._pass(each.apply(image), each.apply(valid), days)))
+            for each in SYMMETRIES
+        )
+        mean, deviation = mean_and_deviation(scores, deviation=product.has_spread)
+        logits = product.logits(mean)
+        return logits if deviation is None else torch.cat([logits, product.spread(mean, deviation)], dim=1)
+
+    def _pass(self, image: Tensor, valid: Tensor, days: Tensor | None) -> Tensor:
         logits = self.run(image, valid, days)
         self.passes += 1
         size = () if self._is_of_chips else tuple(image.shape[-2:])
@@ -80,13 +97,13 @@ class Classifier:
                 f"The network gives logits of shape {tuple(logits.shape)}; the recipe has "
                 f"{self.product.outputs} classes and the image {tuple(image.shape[-2:])} pixels. Train again."
             )
-        return logits  # (B, K, H, W), or (B, K) of chips
+        return logits[..., None, None] if self._is_of_chips else logits
 
     @torch.inference_mode()
     def _finish(self, tile: TileImage, logits: Tensor) -> TileResult:
         core = tile.tile.core
         if self._is_of_chips:
-            inner = logits[:, None, None].expand(-1, core.height, core.width)  # (K, h, w)
+            inner = logits.expand(-1, core.height, core.width)  # (K, h, w)
         else:
             inner = logits[:, *core.slices_in(tile.tile.read)]  # (K, h, w)
         return TileResult(tile, self.product.decode(inner, tile.core_valid))

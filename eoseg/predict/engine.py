@@ -11,6 +11,7 @@ import torch
 
 from eoseg.errors import BusyError, CheckpointError, DataError, EosegError, OutputError
 from eoseg.geo.cog import Finished, finish_files, require_writable
+from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
 from eoseg.geo.settings import gdal_settings
@@ -25,6 +26,7 @@ from eoseg.predict.products import make_product
 from eoseg.predict.provenance import map_tags
 from eoseg.predict.ranks import Rank
 from eoseg.predict.seams import measure_disagreement
+from eoseg.predict.stac import item_text
 from eoseg.predict.tile_pass import TilePass
 from eoseg.progress import Progress
 from eoseg.recipe import Recipe, Time
@@ -67,7 +69,10 @@ def predict_scene(
         ConfigError: An option does not fit the network, or a tile does not fit the memory of the device.
     """
     chosen = options or PredictOptions()
-    for target in make_product(recipe, probabilities=chosen.probabilities).paths(out):
+    product = make_product(
+        recipe, probabilities=chosen.probabilities, uncertainty=chosen.uncertainty, tta=chosen.tta
+    )
+    for target in (*product.paths(out), item_path(out)):
         require_writable(target, overwrite=chosen.overwrite)
     prediction = predict_share(
         network, recipe, scene, out, rank=Rank(), options=chosen, checkpoint=checkpoint, progress=progress
@@ -138,7 +143,11 @@ def predict_share(
             making = time.perf_counter()
             tags = _Tags(work)
             finished = finish_files(
-                parts, work.paths, lambda skipped: tags.make(skipped, parts), threads=torch.get_num_threads()
+                parts,
+                work.paths,
+                lambda skipped: tags.make(skipped, parts),
+                threads=torch.get_num_threads(),
+                documents=lambda counts: {work.item_path: item_text(work, counts)},
             )
             tile_pass.times.finish = time.perf_counter() - making
     if finished is None:
@@ -161,10 +170,10 @@ def _prediction(
     resumed: int,
     seconds: float,
 ) -> Prediction:
-    summary, paths = work.product.summary(finished.counts[0]), work.paths
+    summary, files = work.product.summary(finished.counts[0]), work.product.files(work.out)
     return Prediction(
-        path=paths[0],
-        probabilities=paths[1] if len(paths) > 1 else None,
+        path=files["map"],
+        probabilities=files.get("probabilities"),
         pixels=work.grid.height * work.grid.width,
         valid_pixels=summary.valid_pixels,
         class_pixels=summary.class_pixels,
@@ -183,6 +192,9 @@ def _prediction(
         times=times,
         runtime=str(work.runtime),
         square_kilometres=work.grid.square_kilometres,
+        uncertainty=files.get("uncertainty"),
+        item=work.item_path,
+        passes=work.passes,
     )
 
 

@@ -42,6 +42,11 @@ class PredictOptions:
     """Compile the network, which takes a minute or two and needs a C++ compiler."""
     probabilities: bool = False
     """Write the probability of each class to a second file too."""
+    uncertainty: bool = False
+    """Write entropy and margin of the probabilities, and with `tta` the spread, to a file of their own."""
+    tta: bool = False
+    """Test-time augmentation: map the mean of what the network gives for the eight symmetries of the square,
+    which takes eight passes instead of one."""
     overwrite: bool = False
     """Replace existing files."""
     bands: tuple[str, ...] | None = None
@@ -95,6 +100,8 @@ class Estimate:
     """Of the activations of a pass; the program with its network comes on top."""
     disk_bytes: int
     """Of the parts until the map is made of them; the map itself is compressed and smaller."""
+    passes: int = 1
+    """How often each tile goes through the network."""
 
 
 @dataclass(slots=True)
@@ -187,6 +194,12 @@ class Prediction:
     """How the network was run, and how that compares with the network in float32."""
     square_kilometres: float | None = None
     """Area of the scene; None where its CRS has no metres."""
+    uncertainty: Path | None = None
+    """Entropy, margin and spread, where asked for."""
+    item: Path | None = None
+    """The STAC item that describes these files."""
+    passes: int = 1
+    """How often each tile went through the network."""
 
     @property
     def megapixels_per_second(self) -> float:

@@ -13,6 +13,7 @@ from eoseg.errors import ConfigError, DataError, OutputError
 from eoseg.geo.aoi import AreaOfInterest, read_area
 from eoseg.geo.cog import require_writable
 from eoseg.geo.grid import Grid
+from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts, parts_folder
 from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack
@@ -29,6 +30,7 @@ from eoseg.predict.ranks import Rank
 from eoseg.predict.reader import read_tile
 from eoseg.predict.receptive import network_context, takes_dates
 from eoseg.predict.runtime import Images, Runtime, choose_runtime
+from eoseg.predict.symmetries import SYMMETRIES
 from eoseg.recipe import Recipe
 
 _logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class Work:
     """The scene, opened once for each thread that reads."""
     layout: Layout
     product: Product
+    network: Network
     classifier: Classifier
     runtime: Runtime
     device: torch.device
@@ -62,8 +65,13 @@ class Work:
 
     @property
     def paths(self) -> list[Path]:
-        """The files that there will be, the map first."""
+        """The rasters that there will be, the map first."""
         return self.product.paths(self.out)
+
+    @property
+    def item_path(self) -> Path:
+        """Where the STAC item that describes them will be."""
+        return item_path(self.out)
 
     @property
     def grid(self) -> Grid:
@@ -76,11 +84,15 @@ class Work:
         Raises:
             OutputError: Another file is in its place.
         """
-        if not parts_folder(self.out).exists() and is_made(
-            self.out, run_name(self.fingerprint), self.rasters
+        targets = [*self.paths, self.item_path]
+        are_there = all(path.is_file() for path in targets)
+        if (
+            are_there
+            and not parts_folder(self.out).exists()
+            and is_made(self.out, run_name(self.fingerprint), self.rasters)
         ):
             return not (self.options.overwrite and self.rank.count == 1)
-        for target in self.paths:
+        for target in targets:
             require_writable(target, overwrite=self.options.overwrite)
         return False
 
@@ -90,7 +102,12 @@ class Work:
         layers = self.product.layers()
         disk = sum(layer.pixel_bytes for layer in layers) * self.grid.height * self.grid.width
         plan = self.layout.plan
-        return Estimate(len(plan), plan.core, self.layout.pass_bytes, disk)
+        return Estimate(len(plan), plan.core, self.layout.pass_bytes, disk, self.passes)
+
+    @property
+    def passes(self) -> int:
+        """How often each tile goes through the network."""
+        return len(SYMMETRIES) if self.options.tta else 1
 
     def begin(self) -> Parts:
         """The folder of the run, begun or found.
@@ -144,9 +161,11 @@ def prepare(
     """
     _require_maps(network)
     network.eval()
-    product = make_product(recipe, probabilities=options.probabilities)
+    product = make_product(
+        recipe, probabilities=options.probabilities, uncertainty=options.uncertainty, tta=options.tta
+    )
     rasters = find_rasters(scene, recipe.schema.time)
-    for target in product.paths(out):
+    for target in (*product.paths(out), item_path(out)):
         require_writable(target, overwrite=True)
         _require_other(target, rasters.paths)
     device = pick_device(options.device, cpu_only=isinstance(network.body, FittedBody), local=rank.local)
@@ -161,7 +180,7 @@ def prepare(
     steps = len(rasters.paths)
     layout = _layout(network, recipe, source.grid, steps, options)
     days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
-    classifier = Classifier(network, product, device=device, days=days)
+    classifier = Classifier(network, product, device=device, days=days, tta=options.tta)
     runtime = choose_runtime(
         network,
         recipe,
@@ -186,6 +205,7 @@ def prepare(
         scenes,
         layout,
         product,
+        network,
         classifier,
         runtime,
         device,
@@ -260,11 +280,18 @@ def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: P
         stride=network.output_stride,
         size=chip_size if is_of_chips else size,
     )
+    if options.tta:  # the image turned; mean, squares, scores and their difference
+        pixel_bytes += 4 * (channels + 4 * recipe.schema.outputs)
     if is_of_chips:
         layout = choose_chips(grid, options, pixel_bytes=pixel_bytes, chip_size=chip_size)
     else:
         context = network_context(network, steps=steps)
         _logger.debug("context of the network: %s", context)
+        if options.tta and context.halo == 0 and context.output_stride == 1:
+            raise ConfigError(
+                "The model looks at each pixel alone, so the map of the turned scene is the turned map: "
+                f"--tta would take {len(SYMMETRIES)} times as long and change nothing. Leave it out."
+            )
         if steps > 1:  # the tile that waits has as many values as activations may
             pixel_bytes += 4 * channels
         layout = choose_layout(grid, context, options, pixel_bytes=pixel_bytes, chip_size=chip_size)

@@ -5,9 +5,10 @@ engine knows none of this.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,14 +17,20 @@ from torch import Tensor
 
 from eoseg.errors import CheckpointError, ConfigError
 from eoseg.geo.layer import Counts, Layer
-from eoseg.geo.mapfile import class_layer, label_layer, probability_layer, probability_path, quantise
+from eoseg.geo.mapfile import class_layer, label_layer, probability_layer, probability_path
+from eoseg.geo.uncertaintyfile import spread_layer, uncertainty_layer, uncertainty_path
 from eoseg.geo.valuefile import value_layer
 from eoseg.predict.options import ValueRange
+from eoseg.predict.quantise import quantise
+from eoseg.predict.uncertainty import class_uncertainty, label_uncertainty
 from eoseg.recipe import IGNORE, MapClass, Quantity, Recipe
 
 type Layers = tuple[NDArray[Any], ...]
 """What is written to each file, the map first: `(height, width)` or `(bands, height, width)`."""
 
+type FileRole = Literal["map", "probabilities", "uncertainty"]
+
+_LEAST_SCORE = 1e-7  # a probability of 0 has no logarithm
 _NOTABLE_SHARE = 0.1  # of the labels' standard deviation: two values that differ by less count as equal
 
 
@@ -38,24 +45,41 @@ class Summary:
 
 
 class Product(ABC):
-    """The files of a prediction: what `layers` they have, and how the network's output becomes values."""
+    """The files of a prediction: what `layers` they have, and how the network's output becomes values.
+
+    Where there is a spread it is one more channel behind the K of logits or scores, and stays as it is when
+    these become one another.
+    """
 
     outputs: int
     """K, the numbers that the network gives per pixel or chip."""
     tolerance = 0.0
     """By how much two values must differ to count as different."""
 
-    def __init__(self, *, probabilities: bool) -> None:
+    def __init__(self, *, probabilities: bool = False, uncertainty: bool = False, tta: bool = False) -> None:
         """Prepare.
 
         Args:
-            probabilities: Whether there is a second file with a probability per class.
+            probabilities: Whether there is a file with a probability per class.
+            uncertainty: Whether there is a file that says how sure the map is.
+            tta: Whether results are means over the symmetries, which have a spread.
         """
         self.has_probabilities = probabilities
+        self.has_uncertainty = uncertainty
+        self.has_spread = uncertainty and tta
+
+    def files(self, out: Path) -> dict[FileRole, Path]:
+        """The files that there will be, in the order of `layers`."""
+        found: dict[FileRole, Path] = {"map": out}
+        if self.has_probabilities:
+            found["probabilities"] = probability_path(out)
+        if self.has_uncertainty:
+            found["uncertainty"] = uncertainty_path(out)
+        return found
 
     def paths(self, out: Path) -> list[Path]:
         """The files that there will be, the map first."""
-        return [out, probability_path(out)] if self.has_probabilities else [out]
+        return list(self.files(out).values())
 
     @abstractmethod
     def layers(self) -> list[Layer]:
@@ -66,7 +90,7 @@ class Product(ABC):
         """Turn the network's output for a core into layers.
 
         Args:
-            logits: `(K, height, width)`.
+            logits: `(K, height, width)`, or K + 1 with the spread.
             valid: `(height, width)`; there is no value elsewhere.
 
         Raises:
@@ -74,8 +98,37 @@ class Product(ABC):
         """
 
     @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """Turn logits into what may be averaged over several results for one place.
+
+        Args:
+            logits: `(..., K, height, width)`, or K + 1 with the spread.
+
+        Returns:
+            Float32 probabilities, 0 to 1, or values in their unit, of the same shape.
+        """
+
+    @abstractmethod
+    def logits(self, scores: Tensor) -> Tensor:
+        """The logits that have these scores: the inverse of `scores`, for `decode`."""
+
+    @abstractmethod
+    def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:
+        """How much the result at a pixel differs between several of which it is the mean.
+
+        Args:
+            scores: Their mean, `(..., K, height, width)`.
+            deviation: Their standard deviation, of the same shape.
+
+        Returns:
+            `(..., 1, height, width)`: the deviation of what is mapped.
+        """
+
     def empty(self, height: int, width: int) -> Layers:
         """The layers of a core without any value."""
+        return tuple(
+            np.full((len(layer.bands), height, width), layer.nodata, layer.dtype) for layer in self.layers()
+        )
 
     @abstractmethod
     def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
@@ -89,12 +142,46 @@ class Product(ABC):
     def summary(self, counts: Counts) -> Summary:
         """What the map holds, from the counts of its values."""
 
+    def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """The K channels, and the spread behind them: `(..., 0, height, width)` where there is none."""
+        return output[..., : self.outputs, :, :], output[..., self.outputs :, :, :]
 
-class ClassProduct(Product):
+
+class _ChanceProduct(Product):
+    """A product with probabilities."""
+
+    def _layers_beside(self, classes: tuple[MapClass, ...]) -> list[Layer]:
+        """The layers of all files but the map."""
+        return [
+            *([probability_layer(classes)] if self.has_probabilities else []),
+            *([uncertainty_layer(spread=self.has_spread)] if self.has_uncertainty else []),
+        ]
+
+    def _beside(
+        self,
+        chances: Tensor,
+        measure: Callable[[Tensor], Tensor],
+        spread: Tensor,
+        valid: NDArray[np.bool_],
+    ) -> Layers:
+        """What all files hold but the map."""
+        layers = [quantise(chances, valid)] if self.has_probabilities else []
+        if self.has_uncertainty:
+            layers.append(quantise(_join(measure(chances), spread), valid))
+        return tuple(layers)
+
+
+class ClassProduct(_ChanceProduct):
     """One class per pixel: the likeliest, or the second from a given probability on."""
 
     def __init__(
-        self, classes: tuple[MapClass, ...], *, threshold: float | None = None, probabilities: bool = False
+        self,
+        classes: tuple[MapClass, ...],
+        *,
+        threshold: float | None = None,
+        probabilities: bool = False,
+        uncertainty: bool = False,
+        tta: bool = False,
     ) -> None:
         """Prepare.
 
@@ -102,37 +189,49 @@ class ClassProduct(Product):
             classes: The K classes.
             threshold: Probability of the second of two classes from which it is mapped; None for the
                 likeliest class.
-            probabilities: Whether to write a probability per class too.
+            probabilities: See `Product`, and so are the others.
+            uncertainty: Whether to write entropy, margin and spread too.
+            tta: Whether there is a spread.
         """
-        super().__init__(probabilities=probabilities)
+        super().__init__(probabilities=probabilities, uncertainty=uncertainty, tta=tta)
         self.outputs = len(classes)
         self._classes = classes
         self._threshold = threshold
 
     def layers(self) -> list[Layer]:
-        """Classes, and probabilities where asked for."""
-        chances = [probability_layer(self._classes)] if self.has_probabilities else []
-        return [class_layer(self._classes), *chances]
+        """Classes, and what was asked for beside them."""
+        return [class_layer(self._classes), *self._layers_beside(self._classes)]
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
-        """Class indices `(h, w)`, and probabilities `(K, h, w)` where asked for."""
-        best = logits.max(dim=0)  # several times faster than argmax on this memory layout
+        """Class indices `(h, w)`, and what was asked for beside them."""
+        given, spread = self._split(logits)
+        best = given.max(dim=0)  # several times faster than argmax on this memory layout
         _require_finite(best.values)
         chosen, chances = best.indices, None
-        if self.has_probabilities or self._threshold is not None:
-            chances = logits.float().softmax(dim=0)
+        if self.has_probabilities or self.has_uncertainty or self._threshold is not None:
+            chances = given.float().softmax(dim=0)
             if self._threshold is not None:
                 chosen = chances[1] >= self._threshold
         classes = np.where(valid, chosen.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE))
-        if chances is None or not self.has_probabilities:
-            return (classes,)
-        return classes, quantise(chances.cpu().numpy(), valid)
+        beside = () if chances is None else self._beside(chances, class_uncertainty, spread, valid)
+        return classes, *beside
 
-    def empty(self, height: int, width: int) -> Layers:
-        """`IGNORE` everywhere."""
-        nothing = np.full((height, width), IGNORE, np.uint8)
-        bands = np.broadcast_to(nothing, (self.outputs, height, width))
-        return (nothing, bands) if self.has_probabilities else (nothing,)
+    def scores(self, logits: Tensor) -> Tensor:
+        """Probabilities that sum to one."""
+        given, spread = self._split(logits)
+        return _join(given.float().softmax(dim=-3), spread)
+
+    def logits(self, scores: Tensor) -> Tensor:
+        """Their logarithms: softmax gives the probabilities again."""
+        chances, spread = self._split(scores)
+        return _join(chances.clamp_min(_LEAST_SCORE).log(), spread)
+
+    def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:
+        """The deviation of the probability of the class that is mapped, 0 to 0.5."""
+        mapped = scores.argmax(dim=-3, keepdim=True)
+        if self._threshold is not None:
+            mapped = (scores[..., 1:2, :, :] >= self._threshold).long()
+        return deviation.gather(-3, mapped)
 
     def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
         """Pixels with a class, and those with another one."""
@@ -145,38 +244,56 @@ class ClassProduct(Product):
         return Summary(counts.known, tuple(counts.values[0, : self.outputs].tolist()))
 
 
-class LabelProduct(Product):
+class LabelProduct(_ChanceProduct):
     """Several labels per pixel, each on its own: it holds where its probability is above one half."""
 
-    def __init__(self, classes: tuple[MapClass, ...], *, probabilities: bool = False) -> None:
+    def __init__(
+        self,
+        classes: tuple[MapClass, ...],
+        *,
+        probabilities: bool = False,
+        uncertainty: bool = False,
+        tta: bool = False,
+    ) -> None:
         """Prepare.
 
         Args:
             classes: The K labels.
             probabilities: Whether to write a probability per label too; they do not sum to one.
+            uncertainty: Whether to write entropy, margin and spread too.
+            tta: Whether there is a spread.
         """
-        super().__init__(probabilities=probabilities)
+        super().__init__(probabilities=probabilities, uncertainty=uncertainty, tta=tta)
         self.outputs = len(classes)
         self._classes = classes
 
     def layers(self) -> list[Layer]:
-        """Labels, and probabilities where asked for."""
-        chances = [probability_layer(self._classes)] if self.has_probabilities else []
-        return [label_layer(self._classes), *chances]
+        """Labels, and what was asked for beside them."""
+        return [label_layer(self._classes), *self._layers_beside(self._classes)]
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
-        """0 or 1 for each label `(K, h, w)`, and probabilities of that shape where asked for."""
-        _require_finite(logits)
-        labels = (logits > 0).to(torch.uint8).cpu().numpy()
+        """0 or 1 for each label `(K, h, w)`, and what was asked for beside them."""
+        given, spread = self._split(logits)
+        _require_finite(given)
+        labels = (given > 0).to(torch.uint8).cpu().numpy()
         labels = np.where(valid, labels, np.uint8(IGNORE))  # (K, h, w)
-        if not self.has_probabilities:
+        if not (self.has_probabilities or self.has_uncertainty):
             return (labels,)
-        return labels, quantise(logits.float().sigmoid().cpu().numpy(), valid)
+        return labels, *self._beside(given.float().sigmoid(), label_uncertainty, spread, valid)
 
-    def empty(self, height: int, width: int) -> Layers:
-        """`IGNORE` everywhere."""
-        nothing = np.full((self.outputs, height, width), IGNORE, np.uint8)
-        return (nothing, nothing) if self.has_probabilities else (nothing,)
+    def scores(self, logits: Tensor) -> Tensor:
+        """A probability for each label."""
+        given, spread = self._split(logits)
+        return _join(given.float().sigmoid(), spread)
+
+    def logits(self, scores: Tensor) -> Tensor:
+        """Log odds: sigmoid gives the probabilities again."""
+        chances, spread = self._split(scores)
+        return _join(chances.logit(eps=_LEAST_SCORE), spread)
+
+    def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:  # noqa: ARG002
+        """The deviation of the label whose probability differs most, 0 to 0.5."""
+        return deviation.amax(dim=-3, keepdim=True)
 
     def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
         """Pixels with labels, and those of which any label differs."""
@@ -194,29 +311,39 @@ class ValueProduct(Product):
 
     outputs = 1
 
-    def __init__(self, quantity: Quantity, *, tolerance: float) -> None:
+    def __init__(self, quantity: Quantity, *, tolerance: float, spread: bool = False) -> None:
         """Prepare.
 
         Args:
             quantity: What the numbers are.
             tolerance: By how much two numbers must differ to count as different.
+            spread: Whether numbers are means over the symmetries, and a file has their spread.
         """
-        super().__init__(probabilities=False)
+        super().__init__(uncertainty=spread, tta=spread)
         self._quantity = quantity
         self.tolerance = tolerance
 
     def layers(self) -> list[Layer]:
-        """The numbers."""
-        return [value_layer(self._quantity)]
+        """The numbers, and their spread where asked for."""
+        beside = [spread_layer(self._quantity)] if self.has_spread else []
+        return [value_layer(self._quantity), *beside]
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
-        """The numbers `(h, w)`."""
+        """The numbers `(h, w)`, and their spread where asked for."""
         _require_finite(logits)
-        return (np.where(valid, logits[0].float().cpu().numpy(), np.float32(np.nan)),)
+        return tuple(np.where(valid, band.float().cpu().numpy(), np.float32(np.nan)) for band in logits)
 
-    def empty(self, height: int, width: int) -> Layers:
-        """NaN everywhere."""
-        return (np.full((height, width), np.nan, np.float32),)
+    def scores(self, logits: Tensor) -> Tensor:
+        """The numbers themselves."""
+        return logits.float()
+
+    def logits(self, scores: Tensor) -> Tensor:
+        """The numbers themselves."""
+        return scores
+
+    def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:  # noqa: ARG002
+        """The deviation of the numbers, in their unit."""
+        return deviation
 
     def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
         """Pixels with a number, and those that differ by more than the tolerance."""
@@ -231,15 +358,19 @@ class ValueProduct(Product):
         return Summary(counts.known, values=ValueRange(self._quantity, counts.least, mean, counts.most))
 
 
-def make_product(recipe: Recipe, *, probabilities: bool) -> Product:
+def make_product(
+    recipe: Recipe, *, probabilities: bool, uncertainty: bool = False, tta: bool = False
+) -> Product:
     """Choose what a checkpoint's predictions are.
 
     Args:
         recipe: The checkpoint's recipe.
         probabilities: Whether to write probabilities too.
+        uncertainty: Whether to write how sure the map is too.
+        tta: Whether results are means over the symmetries.
 
     Raises:
-        ConfigError: A quantity has no probabilities.
+        ConfigError: A quantity has no probabilities, and without symmetries nothing to tell how sure it is.
     """
     schema = recipe.schema
     if schema.quantity is not None:
@@ -248,11 +379,28 @@ def make_product(recipe: Recipe, *, probabilities: bool) -> Product:
                 f"The checkpoint estimates '{schema.quantity.name}', one number per pixel, which has no "
                 "probabilities. Leave --probabilities out."
             )
+        if uncertainty and not tta:
+            raise ConfigError(
+                f"The checkpoint estimates '{schema.quantity.name}', one number per pixel, which has neither "
+                "entropy nor margin. Add --tta for its spread, or leave --uncertainty out."
+            )
         target = recipe.statistics.target
-        return ValueProduct(schema.quantity, tolerance=_NOTABLE_SHARE * target.std if target else 0.0)
+        tolerance = _NOTABLE_SHARE * target.std if target else 0.0
+        return ValueProduct(schema.quantity, tolerance=tolerance, spread=uncertainty)
     if schema.multilabel:
-        return LabelProduct(schema.classes, probabilities=probabilities)
-    return ClassProduct(schema.classes, threshold=recipe.threshold, probabilities=probabilities)
+        return LabelProduct(schema.classes, probabilities=probabilities, uncertainty=uncertainty, tta=tta)
+    return ClassProduct(
+        schema.classes,
+        threshold=recipe.threshold,
+        probabilities=probabilities,
+        uncertainty=uncertainty,
+        tta=tta,
+    )
+
+
+def _join(channels: Tensor, spread: Tensor) -> Tensor:
+    """The opposite of `Product._split`."""
+    return torch.cat([channels, spread.to(channels)], dim=-3) if spread.shape[-3] else channels
 
 
 def _require_finite(values: Tensor) -> None:

@@ -20,7 +20,18 @@ from eoseg.predict.plan import Layout
 from eoseg.recipe import Recipe
 
 RUN_TAG = "EOSEG_RUN"
-_CHECKPOINT = "the checkpoint"
+CHECKPOINT = "the checkpoint"
+"""The key of the checkpoint's hash in what `fingerprint` gives."""
+
+_OPTIONS = {  # as they are called in a map's tags, and in what `fingerprint` gives
+    "bands": "the bands",
+    "nodata": "nodata",
+    "nodata_policy": "the nodata policy",
+    "aoi": "the area of interest",
+    "probabilities": "probabilities",
+    "uncertainty": "uncertainty",
+    "tta": "test-time augmentation",
+}
 
 _SOURCE = re.compile(
     r'<SourceFilename(?=[^>]*relativeToVRT="(?P<relative>[01])")?[^>]*>(?P<path>[^<]*)</SourceFilename>'
@@ -53,10 +64,12 @@ def fingerprint(
         "eoseg's version": __version__,
         "the scene": "; ".join(map(_describe_file, rasters.paths)),
         "the grid": f"{grid.width} x {grid.height} px, {_digest(str(grid.crs), *grid.transform)}",
-        _CHECKPOINT: hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe),
+        CHECKPOINT: hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe),
         "tile and halo": f"{layout.plan.core} and {layout.plan.halo} px",
         "the runtime": runtime,
         "probabilities": "yes" if options.probabilities else "no",
+        "uncertainty": "yes" if options.uncertainty else "no",
+        "test-time augmentation": "yes" if options.tta else "no",
         "the bands": ",".join(options.bands or recipe.schema.bands),
         "nodata": "its own" if options.nodata is None else f"{options.nodata:g}",
         "the nodata policy": options.nodata_policy,
@@ -76,7 +89,7 @@ def is_made(path: Path, run: str, rasters: DatedRasters) -> bool:
     if not path.is_file() or read_run(path) != run:
         return False
     made = path.stat().st_mtime_ns
-    return all(file.stat().st_mtime_ns <= made for scene in rasters.paths for file in _local_files(scene))
+    return all(file.stat().st_mtime_ns <= made for scene in rasters.paths for file in local_files(scene))
 
 
 def is_map(path: Path) -> bool:
@@ -121,6 +134,9 @@ def map_tags(
         "EOSEG_VERSION": __version__,
         RUN_TAG: run_name(run),
         "EOSEG_TASK": recipe.task,
+        "EOSEG_NETWORK": _describe_network(recipe),
+        "EOSEG_RECIPE_SHA256": hash_recipe(recipe),
+        "EOSEG_OPTIONS": json.dumps({name: run[key] for name, key in _OPTIONS.items()}, ensure_ascii=False),
         "EOSEG_SCENE": ",".join(Path(shown(path)).name for path in rasters.paths),
         "EOSEG_BANDS": ",".join(recipe.schema.bands),
         "EOSEG_TILE": str(layout.plan.core),
@@ -139,8 +155,25 @@ def map_tags(
         tags["EOSEG_DISAGREEMENT"] = f"{disagreement.differing} of {disagreement.pixels} px"
     if checkpoint is not None:
         tags["EOSEG_CHECKPOINT"] = checkpoint.name
-        tags["EOSEG_CHECKPOINT_SHA256"] = run[_CHECKPOINT]
+        tags["EOSEG_CHECKPOINT_SHA256"] = run[CHECKPOINT]
     return tags
+
+
+def hash_recipe(recipe: Recipe) -> str:
+    """SHA-256 of a recipe, in hexadecimal: the same whatever weights go with it."""
+    return hashlib.sha256(json.dumps(recipe.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _describe_network(recipe: Recipe) -> str:
+    """Kind, architecture and its options in a few words; another network inside it is not spelled out."""
+    network = recipe.network
+    given = network.get("args")
+    plain = [
+        f"{name}={value}"
+        for name, value in (given.items() if isinstance(given, dict) else ())
+        if not isinstance(value, (dict, list))
+    ]
+    return f"{network.get('arch')} for {network.get('kind')}" + "".join(f", {option}" for option in plain)
 
 
 def hash_file(path: Path) -> str:
@@ -150,7 +183,7 @@ def hash_file(path: Path) -> str:
 
 
 def _describe_file(path: str) -> str:
-    changed = max((file.stat().st_mtime_ns for file in _local_files(path)), default=0)
+    changed = max((file.stat().st_mtime_ns for file in local_files(path)), default=0)
     return f"{_describe_content(path)}, changed {changed}"
 
 
@@ -165,13 +198,18 @@ def _describe_content(path: str) -> str:
     return f"{file.name}, {_digest(text)}"
 
 
-def _local_files(path: str) -> list[Path]:
-    """The files on disk that a raster is made of: itself, or the sources of a virtual one."""
+def source_paths(path: str) -> list[str]:
+    """What a raster is made of, here or elsewhere: itself, or the sources of a virtual one, each once."""
     file = Path(path)
     if not is_virtual(file):
-        return [file] if file.exists() else []
+        return [path]
     sources = (_source_path(file, found) for found in _SOURCE.finditer(_read_text(file)))
-    return [inner for source in sources for inner in _local_files(source)]
+    return list(dict.fromkeys(inner for source in sources for inner in source_paths(source)))
+
+
+def local_files(path: str) -> list[Path]:
+    """The files on disk that a raster is made of."""
+    return [file for file in map(Path, source_paths(path)) if file.exists()]
 
 
 def is_virtual(file: Path) -> bool:

@@ -118,22 +118,38 @@ def _other_backend(
         raise ConfigError(f"--compile is torch's; found --backend {options.backend}. Leave one of them out.")
     if not images:
         return Runtime(network, "torch, float32")  # nothing is valid, so nothing will be computed
-    height, width = images[0].image.shape[-2:]
-    threads = torch.get_num_threads()
-    sizes = {"height": height, "width": width, "batch_size": batch_size, "steps": steps, "threads": threads}
     precision: Precision = "bfloat16" if options.precision == "bfloat16" else "float32"
-    if options.backend == "onnxruntime":
-        if precision == "bfloat16":
-            raise ConfigError(
-                "onnxruntime computes in float32; found --precision bfloat16. Use torch or openvino."
-            )
-        run = onnxruntime_runner(network, **sizes)
-    else:
-        run = openvino_runner(network, **sizes, precision=precision)
+    if options.backend == "onnxruntime" and precision == "bfloat16":
+        raise ConfigError(
+            "onnxruntime computes in float32; found --precision bfloat16. Use torch or openvino."
+        )
+
+    def compiled(height: int, width: int) -> Runner:
+        threads = torch.get_num_threads()
+        sizes = {"height": height, "width": width, "batch_size": batch_size, "steps": steps}
+        if options.backend == "onnxruntime":
+            return onnxruntime_runner(network, **sizes, threads=threads)
+        return openvino_runner(network, **sizes, threads=threads, precision=precision)
+
+    height, width = images[0].image.shape[-2:]
+    run = compiled(height, width)
+    if options.tta and height != width:
+        run = _BothWays(run, compiled(width, height), height=height)
     parity = _compare(network, run, recipe, images)
     if not _accepts(parity, recipe):
         raise ConfigError(_refusal(f"--backend {options.backend}", parity))
     return Runtime(run, f"{options.backend}, {precision}", parity)
+
+
+class _BothWays:
+    """A network compiled for images of one size, and for the same lying on their side."""
+
+    def __init__(self, upright: Runner, turned: Runner, *, height: int) -> None:
+        self._upright, self._turned, self._height = upright, turned, height
+
+    def __call__(self, image: Tensor, valid: Tensor, days: Tensor | None = None) -> Tensor:
+        run = self._upright if image.shape[-2] == self._height else self._turned
+        return run(image, valid, days)
 
 
 @torch.inference_mode()

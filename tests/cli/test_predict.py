@@ -1,5 +1,6 @@
 """`eoseg predict`: from the command line to the map, and what it says on the way."""
 
+import json
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from range_server import serve
 from eoseg import cli
 from eoseg.cli.predict import main
 from eoseg.errors import BandError, CheckpointError, ConfigError, DataError, EosegError, OutputError
-from eoseg.geo.mapfile import map_kind
+from eoseg.geo.mapfile import item_path, map_kind
 from eoseg.models import FittedBody, Network, build_network
 from eoseg.recipe import BandStatistics, Quantity, Recipe, Schema, Statistics, parse_classes
 
@@ -161,7 +162,7 @@ def test_every_option_reaches_the_prediction(
             100,
             "--no-progress",
         ),
-        "--probabilities",
+        *("--probabilities", "--uncertainty", "--tta"),
     )
     said = capsys.readouterr().out
     assert "Note: " in said
@@ -170,10 +171,16 @@ def test_every_option_reaches_the_prediction(
     assert "Not exact: the halo of 0 px is less than" in said
     assert "compared pixels get another class" in said
     assert "(no value)" in said
+    assert "9 tile(s) of 32 px, each 8 times through the network (--tta): about" in said
+    assert "Mean over the 8 symmetries of the square" in said
     assert "Probabilities: " in said
+    assert f"Uncertainty: {out.with_name('map_uncertainty.tif')}" in said
+    assert f"STAC item: {out.with_name('map.stac.json')}" in said
     with rasterio.open(out) as dataset:
         assert (dataset.read(1)[:10] == 255).all()
     assert out.with_name("map_probabilities.tif").exists()
+    with rasterio.open(out.with_name("map_uncertainty.tif")) as dataset:
+        assert dataset.descriptions == ("entropy", "margin", "spread")
 
 
 def test_several_scenes_go_to_a_folder(
@@ -353,6 +360,11 @@ def test_a_file_that_eoseg_did_not_make_is_refused_before_any_work(
     with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
         predict(checkpoint, scene, "--out", tmp_path / "map.tif")
     assert (tmp_path / "map.tif").read_text() == "mine"
+    for name, option in (("other_uncertainty.tif", ["--uncertainty"]), ("other.stac.json", [])):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(OutputError, match=rf"{name}' exists already.*--overwrite"):
+            predict(checkpoint, scene, "--out", tmp_path / "other.tif", *option)
+        (tmp_path / name).unlink()
 
 
 RANKS = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}
@@ -459,6 +471,12 @@ def test_a_pixel_without_a_value_in_one_band_is_mapped_where_asked(
         assert (classes_of(out) == 255).sum() == missing
 
 
+def sources_of(map_path: Path) -> list[str]:
+    """What the STAC item of a map says that it was made of."""
+    item = json.loads(item_path(map_path).read_text())
+    return [link["href"] for link in item["links"] if link["rel"] == "derived_from"]
+
+
 def test_a_scene_on_another_machine_is_mapped_as_a_local_one(
     checkpoint: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,6 +488,7 @@ def test_a_scene_on_another_machine_is_mapped_as_a_local_one(
     (found,) = maps.glob("*.tif")
     assert found.name == f"{scene.stem}_map.tif"
     np.testing.assert_array_equal(classes_of(found), classes_of(tmp_path / "local.tif"))
+    assert sources_of(found) == [f"{server.address}/{scene.name}"]  # without its signature
 
 
 def test_parts_of_a_scene_and_bands_in_files_are_mapped_as_the_scene(
@@ -488,6 +507,8 @@ def test_parts_of_a_scene_and_bands_in_files_are_mapped_as_the_scene(
         np.testing.assert_array_equal(
             classes_of(maps / f"{name}_map.tif"), classes_of(maps / "whole_map.tif")
         )
+    assert sources_of(maps / "right_map.tif") == ["../left.tif", "../right.tif"]
+    assert sources_of(maps / "product_map.tif") == [f"../product/x_{name}.tif" for name in BANDS]
 
 
 def test_a_folder_of_several_scenes_is_refused(

@@ -65,6 +65,14 @@ def test_a_map_that_is_not_exact_says_so(capsys: pytest.CaptureFixture[str]) -> 
     assert "could not be measured" in report(replace(found, disagreement=None), capsys)
 
 
+def test_passes_over_the_symmetries_and_all_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = report(replace(DONE, passes=8, uncertainty=Path("u.tif"), item=Path("m.stac.json")), capsys)
+    assert "Mean over the 8 symmetries of the square: as many passes" in said
+    assert "Uncertainty: u.tif" in said
+    assert "STAC item: m.stac.json" in said
+    assert "symmetries" not in report(DONE, capsys)
+
+
 def test_a_scene_without_metres_has_no_area(capsys: pytest.CaptureFixture[str]) -> None:
     assert "km2" not in report(replace(DONE, square_kilometres=None), capsys)
 
@@ -74,3 +82,6 @@ def test_what_it_will_take_is_said_first(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert said.startswith("9 tile(s) of 768 px: about 3,072 MB of memory")
     assert "5 MB on disk" in said
+    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, passes=8))
+    said = capsys.readouterr().out
+    assert said.startswith("9 tile(s) of 768 px, each 8 times through the network (--tta): about 3,072 MB")

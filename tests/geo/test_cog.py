@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from eoseg.errors import OutputError
 from eoseg.geo import cog
 from eoseg.geo.cog import finish_files, require_writable
 from eoseg.geo.grid import Grid
-from eoseg.geo.layer import Layer
+from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.parts import Parts, parts_folder
 from eoseg.geo.share import Share
 from eoseg.geo.tiles import plan_tiles
@@ -88,6 +89,31 @@ def test_neither_tiles_nor_shares_change_the_bytes(tmp_path: Path, how: dict[str
     first = write(tmp_path / "a.tif", noise(700, 600))
     second = write(tmp_path / "b.tif", noise(700, 600), **how)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_texts_lie_beside_the_files_and_know_what_they_hold(tmp_path: Path) -> None:
+    values = noise(20, 30)
+    parts = begin(tmp_path / "a.tif", values)
+    note = tmp_path / "a.json"
+
+    def told(counts: Sequence[Counts]) -> dict[Path, str]:
+        assert not (tmp_path / "a.tif").exists()  # the map is the last to come
+        return {note: f"é {counts[0].known}"}
+
+    finish_files(parts, [tmp_path / "a.tif"], lambda _: {}, documents=told)
+    assert note.read_text(encoding="utf-8") == "é 600"
+    assert files(tmp_path) == ["a.json", "a.tif"]
+
+
+def test_a_text_that_cannot_be_put_in_place_leaves_the_parts(tmp_path: Path) -> None:
+    parts = begin(tmp_path / "a.tif", noise(20, 30))
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(OutputError, match="a.json' could not be put in place"):
+        finish_files(
+            parts, [tmp_path / "a.tif"], lambda _: {}, documents=lambda counts: {tmp_path / "a.json": "x"}
+        )
+    assert files(tmp_path) == ["a.json", "a.tif.parts"]
+    assert finish_files(parts, [tmp_path / "a.tif"], lambda _: {}) is not None
 
 
 def test_several_bands_lie_in_one_file(tmp_path: Path) -> None:

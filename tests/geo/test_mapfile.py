@@ -7,8 +7,6 @@ import pytest
 import rasterio
 from affine import Affine
 from conftest import MakeScene
-from hypothesis import given
-from hypothesis import strategies as st
 from raster_factory import write_layer
 from rasterio.crs import CRS
 from rio_cogeo import cog_validate
@@ -21,7 +19,6 @@ from eoseg.geo.mapfile import (
     map_kind,
     probability_layer,
     probability_path,
-    quantise,
     read_map_info,
 )
 from eoseg.geo.scene import Scene
@@ -114,7 +111,8 @@ def test_a_missing_map_is_refused(tmp_path: Path) -> None:
 def test_probabilities_have_a_band_per_class_and_a_scale(tmp_path: Path) -> None:
     shares = np.random.default_rng(0).dirichlet(np.ones(3), (12, 9)).transpose(2, 0, 1)
     valid = VALUES != 255
-    path = write_probabilities(tmp_path / "p.tif", quantise(shares.astype(np.float32), valid))
+    steps = np.where(valid, np.rint(shares * 250), 255).astype(np.uint8)
+    path = write_probabilities(tmp_path / "p.tif", steps)
     assert map_kind(path) == "probabilities"
     assert read_map_info(path, kind="probabilities").classes == CLASSES
     assert cog_validate(path, strict=True)[0]
@@ -170,16 +168,6 @@ def test_a_map_of_a_quantity_is_told_apart(tmp_path: Path) -> None:
     layer = value_layer(Quantity("height", "m"))
     write_layer(tmp_path / "v.tif", GRID, layer, np.zeros((12, 9), np.float32))
     assert map_kind(tmp_path / "v.tif") == "values"
-
-
-@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=5))
-def test_quantising_keeps_the_order(values: list[float]) -> None:
-    probabilities = np.array(values, np.float32).reshape(-1, 1, 1)
-    steps = quantise(probabilities, np.ones((1, 1), bool))[:, 0, 0]
-    assert steps.max() <= 250
-    order = np.argsort(values)
-    assert (np.diff(steps[order].astype(int)) >= 0).all()
-    assert steps[np.argmax(values)] == steps.max()
 
 
 def test_probabilities_lie_beside_their_map() -> None:

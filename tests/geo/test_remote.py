@@ -13,7 +13,16 @@ from range_server import RangeServer, serve
 from rasterio.env import get_gdal_config
 
 from eoseg.errors import DataError
-from eoseg.geo.remote import explain, gdal_path, is_remote, may_be_missing, reads_remotely, scene_name, shown
+from eoseg.geo.remote import (
+    address,
+    explain,
+    gdal_path,
+    is_remote,
+    may_be_missing,
+    reads_remotely,
+    scene_name,
+    shown,
+)
 from eoseg.geo.scene import Scene
 from eoseg.geo.settings import REMOTE_OPTIONS, gdal_settings, remote_settings
 from eoseg.geo.window import Window
@@ -248,3 +257,16 @@ def test_what_gives_access_is_never_shown() -> None:
 def test_other_messages_of_gdal_are_not_explained() -> None:
     assert explain("s3://b/a.tif", "not recognized as being in a supported file format.") is None
     assert "AZURE_STORAGE_ACCOUNT" in (explain("az://b/a.tif", "AccessDenied: no") or "")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/vsicurl/https://me:secret@example.com/a.tif?sig=1", "https://example.com/a.tif"),
+        ("https://example.com/a.tif?sig=1", "https://example.com/a.tif"),
+        ("/vsis3/bucket/a.tif", "s3://bucket/a.tif"),
+        ("folder/a.tif", "folder/a.tif"),
+    ],
+)
+def test_an_address_for_other_programs_gives_no_access(path: str, expected: str) -> None:
+    assert address(path) == expected

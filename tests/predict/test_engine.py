@@ -27,6 +27,7 @@ from eoseg.geo.mapfile import read_map_info
 from eoseg.geo.scene import Scene
 from eoseg.predict import Prediction, PredictOptions, Progress, match, predict_scene
 from eoseg.predict.classifier import Classifier
+from eoseg.predict.provenance import hash_recipe
 
 IMAGE = smooth_noise(150, 170)
 
@@ -285,6 +286,17 @@ def test_a_map_tells_where_it_comes_from(make_scene: MakeScene, tmp_path: Path) 
     assert info.tags["EOSEG_EXACT"] == "no"
     assert "global context" in info.tags["EOSEG_EXACT_BECAUSE"]
     assert " px" in info.tags["EOSEG_DISAGREEMENT"]
+    assert info.tags["EOSEG_NETWORK"] == "unet for segmentation"
+    assert info.tags["EOSEG_RECIPE_SHA256"] == hash_recipe(recipe)
+    assert json.loads(info.tags["EOSEG_OPTIONS"]) == {
+        "bands": "B02,B03,B04",
+        "nodata": "its own",
+        "nodata_policy": "any",
+        "aoi": "everywhere",
+        "probabilities": "no",
+        "uncertainty": "no",
+        "tta": "no",
+    }
 
 
 def test_a_map_that_is_not_exact_says_by_how_much(make_scene: MakeScene) -> None:

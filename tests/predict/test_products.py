@@ -177,3 +177,31 @@ def test_the_recipe_says_what_a_prediction_is() -> None:
 def test_a_quantity_has_no_probabilities() -> None:
     with pytest.raises(ConfigError, match=r"estimates 'height', .* no probabilities. Leave --prob"):
         make_product(make_recipe(quantity=HEIGHT), probabilities=True)
+
+
+@pytest.mark.parametrize(
+    ("product", "outputs"),
+    [
+        (ClassProduct(parse_classes(["a", "b", "c"])), 3),
+        (LabelProduct(parse_classes(["a", "b", "c"])), 3),
+        (ValueProduct(HEIGHT, tolerance=0.5), 1),
+    ],
+)
+def test_scores_become_logits_that_have_these_scores(product: Product, outputs: int) -> None:
+    given = 3 * torch.randn(2, outputs, 4, 5, generator=torch.Generator().manual_seed(0))
+    scores = product.scores(given)
+    torch.testing.assert_close(product.scores(product.logits(scores)), scores)
+    for before, after in zip(
+        product.decode(given[0], np.ones((4, 5), np.bool_)),
+        product.decode(product.logits(scores)[0], np.ones((4, 5), np.bool_)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(before, after, rtol=1e-5)
+
+
+def test_scores_of_classes_sum_to_one_and_a_probability_of_nought_has_a_logit() -> None:
+    product = ClassProduct(TWO)
+    certain = torch.tensor([1.0, 0.0]).view(2, 1, 1)
+    torch.testing.assert_close(product.scores(200 * certain), certain)
+    assert product.logits(certain).isfinite().all()
+    assert LabelProduct(TWO).logits(certain).isfinite().all()

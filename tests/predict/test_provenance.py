@@ -15,7 +15,16 @@ from eoseg.geo.scene import Scene
 from eoseg.predict import PredictOptions, predict_scene
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.plan import Layout, plan_tiles
-from eoseg.predict.provenance import fingerprint, is_made, is_map, read_run, run_name
+from eoseg.predict.provenance import (
+    fingerprint,
+    hash_recipe,
+    is_made,
+    is_map,
+    local_files,
+    read_run,
+    run_name,
+    source_paths,
+)
 
 
 def describe(path: Path, *, scale: float = 1.0, core: int = 32, **options: object) -> dict[str, str]:
@@ -43,6 +52,8 @@ def test_the_same_run_is_the_same(scene: Path) -> None:
         ({"scale": 2.0}, "the checkpoint"),
         ({"core": 16}, "tile and halo"),
         ({"probabilities": True}, "probabilities"),
+        ({"uncertainty": True}, "uncertainty"),
+        ({"tta": True}, "test-time augmentation"),
         ({"bands": BANDS[::-1]}, "the bands"),
         ({"nodata": 3.0}, "nodata"),
         ({"nodata_policy": "all"}, "the nodata policy"),
@@ -57,6 +68,25 @@ def test_what_changes_values_is_told_by_name(scene: Path, change: dict[str, obje
 
 def test_what_changes_no_value_is_no_other_run(scene: Path) -> None:
     assert describe(scene) == describe(scene, batch_size=7, overwrite=True)
+
+
+def test_a_recipe_has_a_hash_of_its_own() -> None:
+    assert hash_recipe(make_recipe()) == hash_recipe(make_recipe())
+    assert hash_recipe(make_recipe()) != hash_recipe(make_recipe(chip_size=65))
+
+
+def test_the_sources_of_a_raster_are_found_here_and_elsewhere(scene: Path, tmp_path: Path) -> None:
+    inner, outer = tmp_path / "inner.vrt", tmp_path / "outer.vrt"
+    rasterio.shutil.copy(scene, inner, driver="VRT")
+    names = ("inner.vrt", "inner.vrt", "/vsicurl/https://example.com/b.tif")
+    sources = "".join(
+        f'<SourceFilename relativeToVRT="{int(not name.startswith("/"))}">{name}</SourceFilename>'
+        for name in names
+    )
+    outer.write_text(f"<VRTDataset>{sources}</VRTDataset>")
+    assert source_paths(str(outer)) == [str(scene), names[2]]
+    assert local_files(str(outer)) == [scene]
+    assert source_paths("s3://bucket/a.tif") == ["s3://bucket/a.tif"]
 
 
 def test_a_scene_that_was_touched_is_another_run_of_the_same_name(scene: Path) -> None:
