@@ -311,7 +311,9 @@ def test_a_quantity_is_blended(scene: Path) -> None:
         options = PredictOptions(tile=32, halo=12, blend=blend)
         out = scene.with_name(f"{blend}.tif")
         found = read(predict_scene(network, recipe, str(scene), out, options=options).path)[0]
-        offsets = found - 5 / 58.75 * IMAGE[0].astype(float)  # what a tile's mean is taken for, in the quantity's unit
+        offsets = found - 5 / 58.75 * IMAGE[0].astype(
+            float
+        )  # what a tile's mean is taken for, in the quantity's unit
         jumps[blend] = np.abs(np.diff(offsets, axis=1)).max()
     assert jumps["off"] > 0.2
     assert jumps["auto"] < jumps["off"] / 4
