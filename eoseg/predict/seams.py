@@ -38,7 +38,7 @@ def sample_windows(plan: TilePlan, overlap: int, count: int | None = None) -> li
 
     They lie a quarter of a tile below and right of a core, so that borders of the map's tiles and of the
     shifted ones run through them; where tiles are blended over more than that, on a core, which fewer
-    tiles reach.
+    tiles reach. As many as there are tiles are all cores.
 
     Args:
         plan: The tiles of the map.
@@ -47,21 +47,18 @@ def sample_windows(plan: TilePlan, overlap: int, count: int | None = None) -> li
     """
     if count is None:
         count = USUAL_SAMPLE if len(plan) >= _MANY_TILES else USUAL_SAMPLE // 2
-    chosen = list(range(len(plan)))
-    if count < len(plan):
-        rows = [(2 * place + 1) * plan.rows // (2 * count) for place in range(count)]
-        columns = [int((place + 0.5) * _STEP % 1 * plan.columns) for place in range(count)]
-        chosen = sorted({row * plan.columns + column for row, column in zip(rows, columns, strict=True)})
+    if count >= len(plan):
+        return [tile.core for tile in plan]
     quarter = plan.core // 4 if overlap <= plan.core // 4 else 0
     down, right = quarter * (plan.rows > 1), quarter * (plan.columns > 1)
     height, width = min(plan.core, plan.height), min(plan.core, plan.width)
-    windows = []
-    for index in chosen:
-        place, column = divmod(index, plan.columns)
-        row = min(place * plan.core + down, plan.height - height)
-        col = min(column * plan.core + right, plan.width - width)
-        windows.append(Window(row, col, height, width))
-    return windows
+    found = dict[Window, None]()
+    for number in range(count):
+        row = (2 * number + 1) * plan.rows // (2 * count) * plan.core
+        col = int((number + 0.5) * _STEP % 1 * plan.columns) * plan.core
+        row, col = min(row + down, plan.height - height), min(col + right, plan.width - width)
+        found[Window(row, col, height, width)] = None
+    return list(found)
 
 
 def read_map(parts: Parts, window: Window) -> NDArray[np.generic]:

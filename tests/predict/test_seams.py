@@ -107,7 +107,6 @@ def test_all_of_a_map_compared_is_the_share_of_pixels_that_differ_on_a_shifted_l
 ) -> None:
     plan = plan_tiles(200, 200, core=50, halo=30, stride=1)
     overlap = overlap_of(plan) if blend else 0
-    assert [window.row % 50 for window in sample_windows(plan, 25, 16)] == [0] * 16
     found = measure(make_scene, Global(), plan, count=16, blend=blend, shares=shares)
     assert found is not None
     classifier, shifted = classifier_of(Global()), plan.shifted()
@@ -115,8 +114,7 @@ def test_all_of_a_map_compared_is_the_share_of_pixels_that_differ_on_a_shifted_l
     with Scene(make_scene("t.tif", IMAGE)) as scene:
         first, second = (map_of(scene, each, overlap, classifier) for each in (plan, shifted))
     differs = first != second
-    if blend:
-        assert (found.pixels, found.differing) == (200 * 200, differs.sum())
+    assert (found.pixels, found.differing) == (200 * 200, differs.sum())
     for sample in found.samples:
         np.testing.assert_array_equal(sample.differs, differs[sample.window.slices_in(Window(0, 0, 1, 1))])
 
@@ -191,10 +189,11 @@ def test_a_scene_of_one_row_of_tiles_is_compared_along_it(make_scene: MakeScene)
 def test_the_sample_is_some_parts_of_the_map(size: int, count: int | None, overlap: int) -> None:
     plan = plan_tiles(size, size, core=50, halo=25, stride=1)
     windows = sample_windows(plan, overlap, count)
-    assert len(windows) == min(count or 2, len(plan))
+    assert len(windows) == len(set(windows)) == min(count or 2, len(plan))
     scene = Window(0, 0, size, size)
     assert all(scene.contains(window) for window in windows)
-    assert {(window.height, window.width) for window in windows} == {(min(size, 50), min(size, 50))}
+    if len(windows) < len(plan):
+        assert {(window.height, window.width) for window in windows} == {(50, 50)}
 
 
 def test_many_tiles_are_sampled_more_often() -> None:
