@@ -183,13 +183,12 @@ class _Total:
 
 
 def _borders(plan: TilePlan, window: Window) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Rows and columns of a window at which cores begin, its own edges left out."""
+    """Rows and columns of a window at which cores begin; its edges too, but not those of the scene."""
 
     def inside(first: int, stop: int, along: int) -> tuple[int, ...]:
-        starts = (
-            plan.span(place, along)[0] for place in range(plan.row_of(first), plan.row_of(stop - 1) + 1)
-        )
-        return tuple(start - first for start in starts if start > first)
+        places = range(plan.row_of(first), plan.row_of(min(stop, along - 1)) + 1)
+        starts = (plan.span(place, along)[0] for place in places)
+        return tuple(start - first for start in starts if start >= max(first, 1))
 
     return inside(window.row, window.row_stop, plan.height), inside(window.col, window.col_stop, plan.width)
 
