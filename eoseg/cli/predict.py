@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
 from eoseg.cli.launch import is_launched, launch
 from eoseg.cli.prediction_report import print_estimate, print_prediction
+from eoseg.cli.seam_map import require_seam_map, write_seam_map
 from eoseg.errors import BusyError, ConfigError, OutputError
 from eoseg.geo.remote import scene_name
 from eoseg.progress import Progress
@@ -71,6 +72,8 @@ def _map(
         tile=arguments.tile,
         halo=arguments.halo,
         batch_size=arguments.batch_size,
+        blend=arguments.blend,
+        check_seams=_seams_to_check(arguments),
         device=arguments.device,
         max_memory_mb=arguments.max_memory,
         backend=arguments.backend,
@@ -113,11 +116,14 @@ def _map(
             return
         raise
     if prediction is not None:
-        print_prediction(prediction, recipe)
+        print_prediction(prediction, recipe, seams_checked=options.check_seams is not None)
+        if arguments.seam_map is not None:
+            print(write_seam_map(arguments.seam_map, prediction, recipe))
     elif not is_together:
         print(
             f"'{job.target}' is already the map of this scene with this checkpoint and these options. "
             "To make it anew: --overwrite."
+            + (" Seams are checked when a map is made." if options.check_seams else "")
         )
 
 
@@ -208,6 +214,27 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="context around a tile; 'auto' is what an exact map needs (default: auto). Less is faster",
     )
     work.add_argument(
+        "--blend",
+        choices=("auto", "off"),
+        default="auto",
+        help="'auto' averages neighbouring tiles where they overlap, if the map is not exact (default: auto)",
+    )
+    work.add_argument(
+        "--check-seams",
+        type=count,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="compute N tiles (default: 4) again from tiles that lie half a tile further, and say where and "
+        "how much they differ; of a map that is not exact some are compared in any case",
+    )
+    work.add_argument(
+        "--seam-map",
+        type=Path,
+        metavar="FILE.png",
+        help="draw what --check-seams finds, which it implies",
+    )
+    work.add_argument(
         "--batch-size", type=count, metavar="N", help="tiles per pass (default: 1, or up to 32 chips)"
     )
     work.add_argument(
@@ -250,6 +277,15 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     work.add_argument("--no-progress", action="store_true", help="no progress bar")
     return parser
+
+
+def _seams_to_check(arguments: argparse.Namespace) -> int | None:
+    """How many tiles to compare; None where that is left to the map."""
+    from eoseg.predict.seams import USUAL_SAMPLE
+
+    if arguments.check_seams is None and arguments.seam_map is None:
+        return None
+    return arguments.check_seams or USUAL_SAMPLE
 
 
 def _pixels(text: str) -> int | Literal["auto"]:
@@ -317,6 +353,8 @@ def _require_targets(jobs: list[_Job], arguments: argparse.Namespace) -> None:
     from eoseg.geo.uncertaintyfile import uncertainty_path
     from eoseg.predict.provenance import is_map
 
+    if arguments.seam_map is not None:
+        require_seam_map(arguments.seam_map, maps=len(jobs), overwrite=arguments.overwrite)
     folder = jobs[0].target.parent
     try:
         folder.mkdir(exist_ok=True)

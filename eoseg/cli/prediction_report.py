@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from eoseg.predict import Estimate, Prediction, ValueRange
+    from eoseg.predict import Disagreement, Estimate, Prediction, ValueRange
     from eoseg.recipe import Recipe
 
 
@@ -13,15 +13,26 @@ def print_estimate(estimate: "Estimate") -> None:
     """Print what a map will take, before its first tile."""
     memory, disk = estimate.memory_bytes / 2**20, estimate.disk_bytes / 2**20
     passes = f", each {estimate.passes} times through the network (--tta)" if estimate.passes > 1 else ""
+    again, strip = "", ""
+    if estimate.computed is not None and estimate.computed > estimate.tiles:
+        again = f" ({estimate.computed - estimate.tiles} of them computed again, for others to blend with)"
+    if estimate.strip_bytes:
+        strip = f" and {max(1, estimate.strip_bytes / 2**20):,.0f} MB to blend tiles"
     print(
-        f"{estimate.tiles} tile(s) of {estimate.tile} px{passes}: about {memory:,.0f} MB of memory for a "
-        f"pass of the network, {disk:,.0f} MB on disk until the map is complete",
+        f"{estimate.tiles} tile(s) of {estimate.tile} px{again}{passes}: about {memory:,.0f} MB of memory "
+        f"for a pass of the network{strip}, {disk:,.0f} MB on disk until the map is complete",
         flush=True,
     )
 
 
-def print_prediction(prediction: "Prediction", recipe: "Recipe") -> None:
-    """Print how a map was made, how far it may be trusted, and what it holds."""
+def print_prediction(prediction: "Prediction", recipe: "Recipe", *, seams_checked: bool = False) -> None:
+    """Print how a map was made, how far it may be trusted, and what it holds.
+
+    Args:
+        prediction: The map.
+        recipe: Of its network.
+        seams_checked: Whether it was asked to compare tiles, also where the map is exact.
+    """
     from rich.console import Console
 
     console = Console()
@@ -46,17 +57,21 @@ def print_prediction(prediction: "Prediction", recipe: "Recipe") -> None:
     say(f"Runtime: {prediction.runtime}")
     say(_times(prediction))
     say(_exactness(prediction))
+    if prediction.exact and seams_checked:
+        say(_seams(prediction))
     if prediction.values is not None:
         say(_values(prediction.values, prediction))
     elif recipe.schema.classes:
         console.print(_class_table(prediction, recipe))
-    say(f"Map: {prediction.path}")
-    if prediction.probabilities is not None:
-        say(f"Probabilities: {prediction.probabilities}")
-    if prediction.uncertainty is not None:
-        say(f"Uncertainty: {prediction.uncertainty}")
-    if prediction.item is not None:
-        say(f"STAC item: {prediction.item}")
+    files = {
+        "Map": prediction.path,
+        "Probabilities": prediction.probabilities,
+        "Uncertainty": prediction.uncertainty,
+        "STAC item": prediction.item,
+    }
+    for title, path in files.items():
+        if path is not None:
+            say(f"{title}: {path}")
 
 
 def _area(prediction: "Prediction") -> str:
@@ -82,7 +97,10 @@ def _exactness(prediction: "Prediction") -> str:
         return (
             f"Exact: the map equals the network's result on the whole scene{rounding} ({prediction.reason})."
         )
-    line = f"Not exact: {prediction.reason}."
+    over = (
+        f"Tiles are blended over {prediction.blended} px" if prediction.blended else "Tiles are not blended"
+    )
+    line = f"Not exact: {prediction.reason}. {over}."
     found = prediction.disagreement
     if found is None:
         return f"{line} How much the map depends on its tiles could not be measured."
@@ -92,8 +110,30 @@ def _exactness(prediction: "Prediction") -> str:
         another = f"a value that differs by more than {found.tolerance:.3g} {unit}".rstrip()
     return (
         f"{line} Where tiles lie elsewhere, {found.share:.2%} of {found.pixels:,} compared pixels get "
-        f"{another}."
+        f"{another}.{_places(found)}"
     )
+
+
+def _places(found: "Disagreement") -> str:
+    """Where pixels differ."""
+    if found.worst is None:
+        return ""
+    worst = found.worst
+    return (
+        f" Within {found.near_px} px of a border of tiles that is {found.near_share:.2%}, elsewhere "
+        f"{found.inner_share:.2%}; at worst {worst.share:.1%} of a line, in {worst.axis} {worst.place}."
+    )
+
+
+def _seams(prediction: "Prediction") -> str:
+    """What a check of an exact map found."""
+    found = prediction.disagreement
+    if found is None:
+        return "Seams: nothing to compare. There is one tile, or none whose neighbours lie a stride further."
+    unexplained = found.differing - found.ties
+    start = f"Seams: where tiles lie elsewhere, {unexplained or 'none'} of {found.pixels:,} compared pixels"
+    ties = f" ({found.ties} ties aside, of classes equally likely up to rounding)" if found.ties else ""
+    return f"{start} differ{ties}.{_places(found) if unexplained else ''}"
 
 
 def _values(values: "ValueRange", prediction: "Prediction") -> str:

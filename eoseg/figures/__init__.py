@@ -34,6 +34,7 @@ from eoseg.figures.pictures import (
     side_by_side,
     value_image,
 )
+from eoseg.figures.seams import SeamPicture, seam_image
 
 __all__ = [
     "CHART_DPI",
@@ -44,6 +45,7 @@ __all__ = [
     "WRONG",
     "Curves",
     "Rgb",
+    "SeamPicture",
     "class_bars",
     "class_image",
     "confusion_image",
@@ -60,6 +62,7 @@ __all__ = [
     "rgb_bands",
     "rgb_image",
     "scale_image",
+    "seam_image",
     "side_by_side",
     "value_image",
 ]

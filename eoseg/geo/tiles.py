@@ -11,7 +11,7 @@ pass over the whole scene; anywhere else the halo keeps that padding away from t
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eoseg.errors import ConfigError
 from eoseg.geo.window import Window
@@ -41,6 +41,8 @@ class TilePlan:
     """Pixels of context around a core."""
     stride: int
     """Output stride of the network: reads begin at multiples of it and have multiples of it as size."""
+    shift: int = 0
+    """Rows and columns of the first cores, where the lattice begins inside a core; 0 where it does not."""
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -51,7 +53,9 @@ class TilePlan:
             raise ConfigError(f"A tile needs a size of at least {self.stride} px; found {self.core}.")
         if self.halo < 0:
             raise ConfigError(f"A halo is 0 or more pixels; found {self.halo}.")
-        for name, pixels in (("tile size", self.core), ("halo", self.halo)):
+        if not 0 <= self.shift < self.core:
+            raise ConfigError(f"A lattice is moved by 0 to {self.core - 1} pixels; found {self.shift}.")
+        for name, pixels in (("tile size", self.core), ("halo", self.halo), ("shift", self.shift)):
             if pixels % self.stride:
                 below = pixels // self.stride * self.stride
                 near = f"{below} or {below + self.stride}" if below else f"{self.stride}"
@@ -63,12 +67,30 @@ class TilePlan:
     @property
     def rows(self) -> int:
         """How many tiles lie above each other."""
-        return math.ceil(self.height / self.core)
+        return self.row_of(self.height - 1) + 1
 
     @property
     def columns(self) -> int:
         """How many tiles lie side by side."""
-        return math.ceil(self.width / self.core)
+        return self.row_of(self.width - 1) + 1
+
+    def row_of(self, pixel: int) -> int:
+        """Which row of tiles, or column, a row or column of pixels lies in; below 0 above the scene."""
+        return (pixel - self.shift) // self.core + (self.shift > 0)
+
+    def span(self, place: int, along: int) -> tuple[int, int]:
+        """First pixel of the cores of a row of tiles, and the one after their last; of a column likewise.
+
+        Args:
+            place: Which row, or column.
+            along: Height of the scene in pixels, or width.
+        """
+        start = self._start(place)
+        return max(start, 0), min(start + self.core, along)
+
+    def _start(self, place: int) -> int:
+        """Where the cores of a row begin; of the first one above the scene, where the lattice is moved."""
+        return place * self.core - (self.core - self.shift if self.shift else 0)
 
     @property
     def extent(self) -> Window:
@@ -103,26 +125,21 @@ class TilePlan:
         if not 0 <= index < len(self):
             raise IndexError(f"tile {index} of {len(self)}")
         row, column = divmod(index, self.columns)
-        return self.tile_at(row * self.core, column * self.core)
-
-    def tile_at(self, row: int, col: int) -> Tile:
-        """The tile whose core begins at a pixel of the scene, on the lattice or off it.
-
-        Args:
-            row: First row, a multiple of the stride.
-            col: First column, a multiple of the stride.
-
-        Raises:
-            ConfigError: The pixel is outside the scene, or off the network's stride.
-        """
-        square = Window(row, col, self.core, self.core)
+        square = Window(self._start(row), self._start(column), self.core, self.core)
         core = square.intersection(Window(0, 0, self.height, self.width))
-        if core is None or row < 0 or col < 0 or row % self.stride or col % self.stride:
-            raise ConfigError(
-                f"A core begins inside the scene at a multiple of {self.stride} px; found row {row}, "
-                f"column {col} in {self.width} x {self.height} px."
-            )
+        assert core is not None
         return Tile(core, self._read(square))
+
+    def shifted(self) -> "TilePlan | None":
+        """The same tiles on a lattice that lies half a tile further down and right.
+
+        A pixel near the edge of a core lies near the middle of a shifted one, and the other way round.
+
+        Returns:
+            None where tiles are a single stride wide.
+        """
+        half = self.core // 2 // self.stride * self.stride
+        return replace(self, shift=half) if half else None
 
     def _read(self, square: Window) -> Window:
         """The square and its halo, moved into the extent where it reaches beyond it."""

@@ -2,7 +2,16 @@
 
 from eoseg.predict.engine import predict_scene, predict_share
 from eoseg.predict.memory import keep_freed_memory
-from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times, ValueRange
+from eoseg.predict.options import (
+    Disagreement,
+    Estimate,
+    Prediction,
+    PredictOptions,
+    SeamLine,
+    SeamSample,
+    Times,
+    ValueRange,
+)
 from eoseg.predict.ranks import Rank, find_rank
 from eoseg.progress import Progress
 
@@ -13,6 +22,8 @@ __all__ = [
     "Prediction",
     "Progress",
     "Rank",
+    "SeamLine",
+    "SeamSample",
     "Times",
     "ValueRange",
     "find_rank",

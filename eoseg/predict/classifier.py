@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eoseg.errors import CheckpointError, ConfigError
+from eoseg.geo.tiles import Tile
 from eoseg.models.network import Network
 from eoseg.predict.products import Layers, Product
 from eoseg.predict.reader import TileImage
@@ -63,8 +64,13 @@ class Classifier:
             CheckpointError: The network gives another number of outputs, or values that are no numbers.
             torch.OutOfMemoryError: The tiles do not fit the memory of the GPU.
         """
-        logits = self._forward(tiles)
-        return [self._finish(tile, one) for tile, one in zip(tiles, logits, strict=True)]
+        found = zip(tiles, self.logits(tiles), strict=True)
+        return [TileResult(tile, self.product.decode(one, tile.core_valid)) for tile, one in found]
+
+    @torch.inference_mode()
+    def logits(self, tiles: Sequence[TileImage]) -> list[Tensor]:
+        """Logits of the cores of tiles, `(K, height, width)`; see `classify`."""
+        return [self._cut(tile.tile, one) for tile, one in zip(tiles, self._forward(tiles), strict=True)]
 
     def tensors(self, tiles: Sequence[TileImage]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Raw values, where they are valid, and days of tiles, on the device."""
@@ -99,14 +105,11 @@ class Classifier:
             )
         return logits[..., None, None] if self._is_of_chips else logits
 
-    @torch.inference_mode()
-    def _finish(self, tile: TileImage, logits: Tensor) -> TileResult:
-        core = tile.tile.core
+    def _cut(self, tile: Tile, logits: Tensor) -> Tensor:
+        """The part of the logits of a read that is its core's, `(K, h, w)`."""
         if self._is_of_chips:
-            inner = logits.expand(-1, core.height, core.width)  # (K, h, w)
-        else:
-            inner = logits[:, *core.slices_in(tile.tile.read)]  # (K, h, w)
-        return TileResult(tile, self.product.decode(inner, tile.core_valid))
+            return logits.expand(-1, tile.core.height, tile.core.width)
+        return logits[:, *tile.core.slices_in(tile.read)]
 
     @property
     def _is_of_chips(self) -> bool:

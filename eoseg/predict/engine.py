@@ -20,7 +20,6 @@ from eoseg.geo.stack import SceneStack
 from eoseg.models.network import Network
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times
-from eoseg.predict.plan import ChipPlan
 from eoseg.predict.preparation import Work, prepare
 from eoseg.predict.products import make_product
 from eoseg.predict.provenance import map_tags
@@ -45,8 +44,9 @@ def predict_scene(
     """Map a scene of any size with bounded memory.
 
     Each tile of a fixed lattice is read with its halo, classified, and its core written; see
-    `eoseg.geo.tiles` for why the map then equals the whole-image result. A network for chips gives each
-    core the class of the chip around it.
+    `eoseg.geo.tiles` for why the map then equals the whole-image result. Where it does not, neighbouring
+    tiles are blended; see `eoseg.predict.blend`. A network for chips gives each core the class of the chip
+    around it.
 
     What is finished lies in the folder `OUT.parts` until the map is complete. Where a run is stopped, be it
     by `kill -9`, the same call goes on from there; see `eoseg.geo.parts`.
@@ -195,6 +195,7 @@ def _prediction(
         uncertainty=files.get("uncertainty"),
         item=work.item_path,
         passes=work.passes,
+        blended=2 * work.layout.overlap,
     )
 
 
@@ -214,9 +215,16 @@ class _Tags:
         work, plan = self.work, self.work.layout.plan
         if skipped == len(plan):
             raise DataError(_nothing_valid(work.scenes[0], work.rasters.time))
-        if not work.layout.exact and not isinstance(plan, ChipPlan):
+        if not work.layout.exact or work.options.check_seams:
             self.disagreement = measure_disagreement(
-                work.scenes[0], plan, work.classifier, parts, time=work.rasters.time, area=work.area
+                work.scenes[0],
+                work.layout,
+                work.classifier,
+                parts,
+                time=work.rasters.time,
+                area=work.area,
+                count=work.options.check_seams,
+                precision=work.runtime.precision,
             )
         return map_tags(
             work.recipe,

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eoseg.errors import ConfigError
 from eoseg.geo.scene import NodataPolicy
 from eoseg.geo.settings import BLOCK_CACHE_BYTES
+from eoseg.geo.window import Window
 from eoseg.recipe import Quantity
 
 DEFAULT_MEMORY_MB = 2048
+_STRIP_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,12 @@ class PredictOptions:
     from the tile."""
     batch_size: int | None = None
     """Tiles per pass. By default 1, or up to 32 chips."""
+    blend: Literal["auto", "off"] = "auto"
+    """"auto" averages neighbouring tiles where they overlap, if the map is not exact. "off" writes the cores
+    of tiles as they are; it changes nothing where the map is exact."""
+    check_seams: int | None = None
+    """So many tiles are computed again from tiles that lie half a tile further, and compared. By default
+    some are where the map is not exact."""
     device: str = "auto"
     """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
     max_memory_mb: int | None = None
@@ -69,6 +80,13 @@ class PredictOptions:
         return min(BLOCK_CACHE_BYTES, self.max_memory_mb * 2**20 // 8)
 
     @property
+    def strip_bytes(self) -> int:
+        """Memory for what blended tiles wait for: less where memory is short."""
+        return (
+            _STRIP_BYTES if self.max_memory_mb is None else min(_STRIP_BYTES, self.max_memory_mb * 2**20 // 8)
+        )
+
+    @property
     def activation_bytes(self) -> int:
         """What is left for the activations of a pass."""
         total = DEFAULT_MEMORY_MB if self.max_memory_mb is None else self.max_memory_mb
@@ -84,6 +102,10 @@ class PredictOptions:
             raise ConfigError(f"A run needs at least 64 MB of memory; found {self.max_memory_mb}.")
         if self.nodata_policy not in ("any", "all"):
             raise ConfigError(f"The nodata policy is 'any' or 'all'; found '{self.nodata_policy}'.")
+        if self.blend not in ("auto", "off"):
+            raise ConfigError(f"Blending is 'auto' or 'off'; found '{self.blend}'.")
+        if self.check_seams is not None and self.check_seams < 1:
+            raise ConfigError(f"Seams are checked on 1 or more tiles; found {self.check_seams}.")
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
 
@@ -102,6 +124,10 @@ class Estimate:
     """Of the parts until the map is made of them; the map itself is compressed and smaller."""
     passes: int = 1
     """How often each tile goes through the network."""
+    strip_bytes: int = 0
+    """Of what blended tiles wait for."""
+    computed: int | None = None
+    """How often a tile is computed in all, where processes or columns of blended tiles share some."""
 
 
 @dataclass(slots=True)
@@ -123,8 +149,38 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class SeamLine:
+    """A row or a column of pixels in a part of the map that was compared."""
+
+    axis: Literal["row", "column"]
+    place: int
+    """Which of the scene's."""
+    share: float
+    """Share of its pixels in that part that differ, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeamSample:
+    """A part of the map, and what it is where tiles lie half a tile further."""
+
+    window: Window
+    mapped: NDArray[Any]
+    """What the map holds, `(bands, height, width)`."""
+    again: NDArray[Any]
+    """What the other tiles give, of the same shape."""
+    known: NDArray[np.bool_]
+    """Where the map has a value, `(height, width)`."""
+    differs: NDArray[np.bool_]
+    """Where it is another one, `(height, width)`."""
+    borders: tuple[tuple[int, ...], tuple[int, ...]]
+    """Rows and columns of the window at which tiles of the map meet."""
+    other_borders: tuple[tuple[int, ...], tuple[int, ...]]
+    """Rows and columns of the window at which the other tiles meet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Disagreement:
-    """How much the map of a network with too little context depends on where its tiles lie."""
+    """How much a map depends on where its tiles lie."""
 
     pixels: int
     """Pixels that were computed a second time, from tiles that lie half a tile further."""
@@ -132,11 +188,34 @@ class Disagreement:
     """Those of them that got another class, or clearly another value."""
     tolerance: float = 0.0
     """Of a quantity: by how much a value is clearly another one."""
+    ties: int = 0
+    """Those of the differing ones whose two likeliest classes are equally likely up to rounding."""
+    near: int = 0
+    """Those of the pixels that lie near the border of a tile, of the map or of the others."""
+    near_differing: int = 0
+    """Those of them that differ."""
+    near_px: int = 0
+    """How near."""
+    worst: SeamLine | None = None
+    """The line with the largest share of differing pixels; None where none differ."""
+    samples: tuple[SeamSample, ...] = field(default=(), repr=False, compare=False)
+    """The parts that were compared."""
 
     @property
     def share(self) -> float:
         """Share of the pixels that differ, 0 to 1."""
         return self.differing / self.pixels
+
+    @property
+    def near_share(self) -> float:
+        """As `share`, of the pixels near the border of a tile."""
+        return self.near_differing / self.near if self.near else 0.0
+
+    @property
+    def inner_share(self) -> float:
+        """As `share`, of the other pixels."""
+        inner = self.pixels - self.near
+        return (self.differing - self.near_differing) / inner if inner else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +256,7 @@ class Prediction:
     reason: str
     """Why it does or does not."""
     disagreement: Disagreement | None
-    """Measured where the map is not exact and a tile could be compared."""
+    """Measured where the map is not exact, or where asked for, and a tile could be compared."""
     device: str
     """Where the network ran."""
     seconds: float
@@ -200,6 +279,8 @@ class Prediction:
     """The STAC item that describes these files."""
     passes: int = 1
     """How often each tile went through the network."""
+    blended: int = 0
+    """Over how many pixels across their borders tiles are blended."""
 
     @property
     def megapixels_per_second(self) -> float:

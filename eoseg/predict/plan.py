@@ -8,6 +8,7 @@ from eoseg.errors import ConfigError
 from eoseg.geo.grid import Grid
 from eoseg.geo.tiles import Tile, TilePlan, plan_tiles, round_up
 from eoseg.geo.window import Window
+from eoseg.predict.blend import overlap_of, panel_columns, strip_size
 from eoseg.predict.options import PredictOptions
 from eoseg.predict.receptive import Context
 
@@ -82,6 +83,13 @@ class Layout:
     reason: str
     pass_bytes: int = 0
     """Memory that the activations of a pass take, about."""
+    overlap: int = 0
+    """Pixels on each side of a border over which tiles are blended; 0 where they are not."""
+    panel: int = 0
+    """Columns of tiles that are worked on from top to bottom before the next ones, where tiles are
+    blended."""
+    strip_bytes: int = 0
+    """Memory for what blended tiles wait for."""
 
 
 def default_halo(context: Context) -> int:
@@ -90,7 +98,13 @@ def default_halo(context: Context) -> int:
 
 
 def choose_layout(
-    grid: Grid, context: Context, options: PredictOptions, *, pixel_bytes: float, chip_size: int
+    grid: Grid,
+    context: Context,
+    options: PredictOptions,
+    *,
+    pixel_bytes: float,
+    chip_size: int,
+    outputs: int = 1,
 ) -> Layout:
     """Choose the tiles of a scene.
 
@@ -100,6 +114,7 @@ def choose_layout(
         options: Tile and halo as the user wants them.
         pixel_bytes: Memory that a pass takes per pixel.
         chip_size: Height and width of a training chip in pixels.
+        outputs: K, the numbers that the network gives per pixel.
 
     Raises:
         ConfigError: Tile or halo is no multiple of the output stride.
@@ -108,16 +123,24 @@ def choose_layout(
     halo = default_halo(context) if options.halo == "auto" else options.halo
     core = options.tile
     if core == "auto":
-        limit = math.isqrt(int(options.activation_bytes / pixel_bytes / batch_size))
+        room = options.activation_bytes
+        if options.max_memory_mb is not None and not context.exact and options.blend == "auto":
+            room -= options.strip_bytes
+        limit = math.isqrt(int(room / pixel_bytes / batch_size))
         if options.max_memory_mb is None:
             limit = min(limit, _LARGEST_READ, max(_USUAL_READ, 8 * halo))
-        if not context.exact:
-            limit = min(limit, max(_GLOBAL_READ, chip_size))
+            if not context.exact:
+                limit = min(limit, max(_GLOBAL_READ, chip_size))
         core = _auto_core(grid, stride, halo, limit)
     plan = plan_tiles(grid.height, grid.width, core=core, halo=halo, stride=stride)
     exact, reason = _judge(plan, context)
     pass_bytes = int(pixel_bytes * math.prod(plan.read_size) * batch_size)
-    return Layout(plan, batch_size, exact, reason, pass_bytes)
+    overlap = 0 if exact or options.blend == "off" else overlap_of(plan)
+    if not overlap:
+        return Layout(plan, batch_size, exact, reason, pass_bytes)
+    panel = panel_columns(plan, overlap, channels=outputs, strip_bytes=options.strip_bytes)
+    strip = strip_size(plan, overlap, columns=panel, channels=outputs)
+    return Layout(plan, batch_size, exact, reason, pass_bytes, overlap, panel, strip)
 
 
 def choose_chips(grid: Grid, options: PredictOptions, *, pixel_bytes: float, chip_size: int) -> Layout:
@@ -130,8 +153,14 @@ def choose_chips(grid: Grid, options: PredictOptions, *, pixel_bytes: float, chi
         chip_size: Height and width of a training chip in pixels.
 
     Raises:
-        ConfigError: A halo is given, or a tile that is no middle of a chip.
+        ConfigError: A halo is given, or a tile that is no middle of a chip, or what is of other networks.
     """
+    for option, given in (("--blend off", options.blend == "off"), ("--check-seams", options.check_seams)):
+        if given:
+            raise ConfigError(
+                f"The network classifies chips of {chip_size} px, each tile from its own, so tiles have no "
+                f"seams; found {option}. Leave it out."
+            )
     if options.halo != "auto":
         raise ConfigError(
             f"The network classifies chips of {chip_size} px, so the halo follows from the tile; found "

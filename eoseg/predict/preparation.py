@@ -17,8 +17,10 @@ from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts, parts_folder
 from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack
+from eoseg.geo.tiles import TilePlan
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
+from eoseg.predict.blend import count_computed
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
@@ -101,8 +103,19 @@ class Work:
         """What it will take."""
         layers = self.product.layers()
         disk = sum(layer.pixel_bytes for layer in layers) * self.grid.height * self.grid.width
-        plan = self.layout.plan
-        return Estimate(len(plan), plan.core, self.layout.pass_bytes, disk, self.passes)
+        layout, plan = self.layout, self.layout.plan
+        computed = None
+        if layout.overlap and isinstance(plan, TilePlan):
+            computed = count_computed(plan, layout.overlap, layout.panel, self.rank.count)
+        return Estimate(
+            len(plan),
+            plan.core,
+            layout.pass_bytes,
+            disk,
+            passes=self.passes,
+            strip_bytes=layout.strip_bytes,
+            computed=computed,
+        )
 
     @property
     def passes(self) -> int:
@@ -201,7 +214,7 @@ def prepare(
         out,
         rank,
         rasters,
-        matched.notices,
+        (*matched.notices, *_idle_options(layout, options)),
         scenes,
         layout,
         product,
@@ -294,9 +307,23 @@ def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: P
             )
         if steps > 1:  # the tile that waits has as many values as activations may
             pixel_bytes += 4 * channels
-        layout = choose_layout(grid, context, options, pixel_bytes=pixel_bytes, chip_size=chip_size)
+        layout = choose_layout(
+            grid,
+            context,
+            options,
+            pixel_bytes=pixel_bytes,
+            chip_size=chip_size,
+            outputs=recipe.schema.outputs,
+        )
     _logger.debug("tiles: %s", layout)
     return layout
+
+
+def _idle_options(layout: Layout, options: PredictOptions) -> tuple[str, ...]:
+    """Which options change nothing here."""
+    if options.blend == "off" and layout.exact:
+        return ("--blend off changes nothing here: the map is exact, so its tiles are not blended.",)
+    return ()
 
 
 def _require_other(target: Path, scenes: Sequence[str]) -> None:

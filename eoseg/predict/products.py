@@ -131,12 +131,16 @@ class Product(ABC):
         )
 
     @abstractmethod
-    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
-        """Compare two maps of one place.
+    def known(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where a map `(bands, height, width)` has a value, `(height, width)`."""
 
-        Returns:
-            Pixels that have a value in the first, and those of them that have another in the second.
-        """
+    @abstractmethod
+    def differs(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where two maps `(bands, height, width)` with the same known pixels differ, `(height, width)`."""
+
+    @abstractmethod
+    def ties(self, logits: Tensor, margin: float) -> NDArray[np.bool_]:
+        """Where the result hangs on a difference of probabilities below a margin, `(height, width)`."""
 
     @abstractmethod
     def summary(self, counts: Counts) -> Summary:
@@ -233,10 +237,26 @@ class ClassProduct(_ChanceProduct):
             mapped = (scores[..., 1:2, :, :] >= self._threshold).long()
         return deviation.gather(-3, mapped)
 
-    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
-        """Pixels with a class, and those with another one."""
-        known = first != IGNORE
-        return int(known.sum()), int((first != second)[known].sum())
+    def known(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there is a class."""
+        known: NDArray[np.bool_] = values[0] != IGNORE
+        return known
+
+    def differs(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there is another class."""
+        differs: NDArray[np.bool_] = first[0] != second[0]
+        return differs
+
+    def ties(self, logits: Tensor, margin: float) -> NDArray[np.bool_]:
+        """Where two classes are equally likely, or a probability is that from which its class is mapped."""
+        chances = logits[: self.outputs].float().softmax(dim=0)
+        if self._threshold is not None:
+            close = (chances[1] - self._threshold).abs() <= margin
+        else:
+            best = chances.topk(min(2, self.outputs), dim=0).values
+            close = best[0] - best[-1] <= margin
+        ties: NDArray[np.bool_] = close.cpu().numpy()
+        return ties
 
     def summary(self, counts: Counts) -> Summary:
         """Pixels per class."""
@@ -295,10 +315,21 @@ class LabelProduct(_ChanceProduct):
         """The deviation of the label whose probability differs most, 0 to 0.5."""
         return deviation.amax(dim=-3, keepdim=True)
 
-    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
-        """Pixels with labels, and those of which any label differs."""
-        known = first[0] != IGNORE
-        return int(known.sum()), int((first != second).any(axis=0)[known].sum())
+    def known(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there are labels."""
+        known: NDArray[np.bool_] = values[0] != IGNORE
+        return known
+
+    def differs(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where any label differs."""
+        differs: NDArray[np.bool_] = (first != second).any(axis=0)
+        return differs
+
+    def ties(self, logits: Tensor, margin: float) -> NDArray[np.bool_]:
+        """Where a label is as likely as not."""
+        chances = logits[: self.outputs].float().sigmoid()
+        ties: NDArray[np.bool_] = ((chances - 0.5).abs() <= margin).any(dim=0).cpu().numpy()
+        return ties
 
     def summary(self, counts: Counts) -> Summary:
         """Pixels at which each label holds."""
@@ -345,10 +376,19 @@ class ValueProduct(Product):
         """The deviation of the numbers, in their unit."""
         return deviation
 
-    def differing(self, first: NDArray[Any], second: NDArray[Any]) -> tuple[int, int]:
-        """Pixels with a number, and those that differ by more than the tolerance."""
-        known = ~np.isnan(first)
-        return int(known.sum()), int((np.abs(first - second) > self.tolerance)[known].sum())
+    def known(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where there is a number."""
+        known: NDArray[np.bool_] = ~np.isnan(values[0])
+        return known
+
+    def differs(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where the numbers differ by more than the tolerance."""
+        differs: NDArray[np.bool_] = np.abs(first[0] - second[0]) > self.tolerance
+        return differs
+
+    def ties(self, logits: Tensor, margin: float) -> NDArray[np.bool_]:  # noqa: ARG002
+        """Nowhere: numbers are compared up to the tolerance."""
+        return np.zeros(tuple(logits.shape[-2:]), np.bool_)
 
     def summary(self, counts: Counts) -> Summary:
         """The range of the numbers."""

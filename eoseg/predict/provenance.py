@@ -55,7 +55,7 @@ def fingerprint(
         recipe: Its recipe.
         rasters: The scene or the dates.
         grid: The scene's grid.
-        layout: Tiles and halo.
+        layout: Tiles and halo, and how they are blended.
         options: Those that change values.
         checkpoint: Where the network comes from.
         runtime: What runs the network, in which precision.
@@ -74,6 +74,7 @@ def fingerprint(
         "nodata": "its own" if options.nodata is None else f"{options.nodata:g}",
         "the nodata policy": options.nodata_policy,
         "the area of interest": _describe_area(options.aoi),
+        **({} if layout.exact else {"the blending of tiles": _describe_blending(layout)}),
     }
 
 
@@ -151,6 +152,8 @@ def map_tags(
         tags["EOSEG_DATES"] = ",".join(map(str, rasters.dates))
     if recipe.threshold is not None:
         tags["EOSEG_THRESHOLD"] = f"{recipe.threshold:g}"
+    if layout.overlap:
+        tags["EOSEG_BLEND"] = _describe_blending(layout)
     if disagreement is not None:
         tags["EOSEG_DISAGREEMENT"] = f"{disagreement.differing} of {disagreement.pixels} px"
     if checkpoint is not None:
@@ -224,6 +227,10 @@ def _source_path(file: Path, found: re.Match[str]) -> str:
 
 def _read_text(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace")
+
+
+def _describe_blending(layout: Layout) -> str:
+    return f"Hann over {2 * layout.overlap} px" if layout.overlap else "none"
 
 
 def _describe_area(area: str | None) -> str:

@@ -46,6 +46,11 @@ class Runtime:
     parity: Parity | None = None
     """How it compares with the network in float32; None where it is that."""
 
+    @property
+    def precision(self) -> Precision:
+        """Of the network."""
+        return "bfloat16" if self.name.endswith("bfloat16") else "float32"
+
     def __str__(self) -> str:
         if self.parity is None:
             return self.name

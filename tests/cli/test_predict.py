@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.image
 import numpy as np
 import pytest
 import rasterio
@@ -181,6 +182,61 @@ def test_every_option_reaches_the_prediction(
     assert out.with_name("map_probabilities.tif").exists()
     with rasterio.open(out.with_name("map_uncertainty.tif")) as dataset:
         assert dataset.descriptions == ("entropy", "margin", "spread")
+
+
+def test_tiles_are_blended_unless_asked_not_to(
+    checkpoint: Path, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ("--tile", 32, "--halo", 8, "--probabilities")
+    predict(checkpoint, scene, "--out", tmp_path / "a.tif", *sizes)
+    said = capsys.readouterr().out
+    assert "of the network and 1 MB to blend tiles" in said
+    assert "Tiles are blended over 16 px." in said
+    predict(checkpoint, scene, "--out", tmp_path / "b.tif", *sizes, "--blend", "off")
+    assert "Tiles are not blended." in capsys.readouterr().out
+    maps = [classes_of(tmp_path / f"{name}_probabilities.tif") for name in "ab"]
+    assert (maps[0] != maps[1]).any()
+    predict(checkpoint, scene, "--out", tmp_path / "c.tif", "--blend", "off")
+    assert "Note: --blend off changes nothing here: the map is exact" in capsys.readouterr().out
+
+
+def test_seams_are_checked_and_drawn(
+    checkpoint: Path, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, picture = tmp_path / "a.tif", tmp_path / "seams.png"
+    predict(checkpoint, scene, "--out", out, "--tile", 32, "--check-seams", 2)
+    assert "Seams: where tiles lie elsewhere, none of 2,048 compared pixels differ" in (
+        capsys.readouterr().out
+    )
+    predict(checkpoint, scene, "--out", out, "--tile", 32, "--check-seams")
+    assert "is already the map of this scene" in capsys.readouterr().out
+    predict(
+        *(checkpoint, scene, "--out", tmp_path / "b.tif", "--tile", 32, "--halo", 0),
+        *("--check-seams", 3, "--seam-map", picture),
+    )
+    said = capsys.readouterr().out
+    assert f"Seams: {picture}, 3 of 3 parts that were compared" in said
+    drawn = matplotlib.image.imread(picture)  # (height, width, 3), 0 to 1
+    dark_red = np.array([179, 0, 0]) / 255  # pixels that differ
+    assert (np.abs(drawn - dark_red).max(axis=2) < 0.01).any()
+
+
+def test_labels_and_quantities_are_drawn_too(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = {"encoder": "resnet18", "depth": 3, "channels": 4}
+    for name, schema in (
+        ("labels", Schema(BANDS, parse_classes(["water", "wood"]), multilabel=True)),
+        ("height", Schema(BANDS, (), quantity=Quantity("height", "m"))),
+    ):
+        checkpoint = make_checkpoint(tmp_path / f"{name}.ckpt", "unet", "segmentation", schema, **args)
+        picture = tmp_path / f"{name}.png"
+        predict(
+            *(checkpoint, scene, "--out", tmp_path / f"{name}.tif", "--tile", 32, "--halo", 0),
+            *("--seam-map", picture),
+        )
+        assert f"Seams: {picture}" in capsys.readouterr().out
+        assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_several_scenes_go_to_a_folder(
@@ -412,6 +468,10 @@ def test_ranks_of_a_launcher_take_whole_scenes(
         (["model.ckpt", "scene.tif", "--tile", "20"], ConfigError, "output stride, 8 px; found 20"),
         (["model.ckpt", "scene.tif", "--halo", "5", "--tile", "8"], ConfigError, "halo must be a multiple"),
         (["model.ckpt", "scene.tif", "--device", "tpu"], ConfigError, "no device 'tpu'"),
+        (["model.ckpt", "scene.tif", "--seam-map", "x.jpg"], ConfigError, "NAME.png; found 'x.jpg'"),
+        (["model.ckpt", "scene.tif", "--seam-map", "a/x.png"], OutputError, "no folder 'a'"),
+        (["model.ckpt", "scene.tif", "--seam-map", "taken.png"], OutputError, "'taken.png' exists already"),
+        (["model.ckpt", "scene.tif", "b.tif", "--seam-map", "x.png"], ConfigError, "there are 2 maps"),
         (["model.ckpt", "scene.tif", "--bands", "B1,B2"], BandError, "2 band names given"),
     ],
 )
@@ -425,6 +485,8 @@ def test_bad_input_is_an_error_of_eoseg_and_leaves_nothing(
     words: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken.png").touch()
+    (tmp_path / "b.tif").write_bytes(scene.read_bytes())
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(error, match=words):
         predict(*arguments)

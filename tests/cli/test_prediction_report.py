@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eoseg.cli.prediction_report import print_estimate, print_prediction
-from eoseg.predict import Disagreement, Estimate, Prediction, Times
+from eoseg.predict import Disagreement, Estimate, Prediction, SeamLine, Times
 from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
 
 RECIPE = Recipe(
@@ -73,6 +73,37 @@ def test_passes_over_the_symmetries_and_all_files_are_named(capsys: pytest.Captu
     assert "symmetries" not in report(DONE, capsys)
 
 
+def test_it_is_said_how_tiles_are_joined_and_where_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Disagreement(200, 5, near=50, near_differing=3, near_px=2, worst=SeamLine("row", 64, 0.25))
+    off = replace(DONE, exact=False, disagreement=found)
+    said = report(off, capsys)
+    assert "Not exact: enough halo. Tiles are not blended. Where tiles lie elsewhere, 2.50%" in said
+    assert "Within 2 px of a border of tiles that is 6.00%, elsewhere 1.33%; at worst 25.0% of a line" in said
+    assert "in row 64." in said
+    assert "Tiles are blended over 256 px." in report(replace(off, blended=256), capsys)
+
+
+def test_a_check_of_an_exact_map_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    def check(found: Disagreement | None) -> str:
+        print_prediction(replace(DONE, disagreement=found), RECIPE, seams_checked=True)
+        said = capsys.readouterr().out
+        assert "Exact: the map" in said
+        return said
+
+    assert "Seams: where tiles lie elsewhere, none of 200 compared pixels differ." in check(
+        Disagreement(200, 0)
+    )
+    worst = SeamLine("column", 8, 0.5)
+    assert "none of 200 compared pixels differ (2 ties aside" in check(
+        Disagreement(200, 2, ties=2, worst=worst)
+    )
+    assert "elsewhere, 1 of 200 compared pixels differ (2 ties aside" in check(
+        Disagreement(200, 3, ties=2, worst=worst)
+    )
+    assert "Seams: nothing to compare." in check(None)
+    assert "Seams" not in report(DONE, capsys)
+
+
 def test_a_scene_without_metres_has_no_area(capsys: pytest.CaptureFixture[str]) -> None:
     assert "km2" not in report(replace(DONE, square_kilometres=None), capsys)
 
@@ -85,3 +116,12 @@ def test_what_it_will_take_is_said_first(capsys: pytest.CaptureFixture[str]) -> 
     print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, passes=8))
     said = capsys.readouterr().out
     assert said.startswith("9 tile(s) of 768 px, each 8 times through the network (--tta): about 3,072 MB")
+    assert "blend" not in said
+    print_estimate(Estimate(9, 768, 2**30, 5 * 2**20, strip_bytes=3 * 2**20, computed=9))
+    assert "9 tile(s) of 768 px: about 1,024 MB of memory for a pass of the network and 3 MB to blend" in (
+        capsys.readouterr().out
+    )
+    print_estimate(Estimate(9, 768, 2**30, 5 * 2**20, strip_bytes=2**20, computed=12))
+    assert "9 tile(s) of 768 px (3 of them computed again, for others to blend with): about" in (
+        capsys.readouterr().out
+    )

@@ -13,13 +13,15 @@ from eoseg.geo.window import Window
 @st.composite
 def plans(draw: st.DrawFn) -> TilePlan:
     stride = draw(st.sampled_from([1, 2, 8, 32]))
-    core = stride * draw(st.integers(1, 6))
-    return plan_tiles(
+    steps = draw(st.integers(1, 6))
+    core = stride * steps
+    return TilePlan(
         draw(st.integers(1, 5 * core)),
         draw(st.integers(1, 5 * core)),
         core=core,
         halo=stride * draw(st.integers(0, 4)),
         stride=stride,
+        shift=stride * draw(st.integers(0, steps - 1)),
     )
 
 
@@ -48,8 +50,8 @@ def test_reads_start_and_end_on_the_lattice(plan: TilePlan) -> None:
     for tile in plan:
         read = tile.read
         assert all(size % plan.stride == 0 for size in (read.row, read.col, read.height, read.width))
-        assert tile.core.row % plan.core == 0
-        assert tile.core.col % plan.core == 0
+        assert tile.core.row == 0 or tile.core.row % plan.core == plan.shift
+        assert tile.core.col == 0 or tile.core.col % plan.core == plan.shift
 
 
 @given(plans())
@@ -80,10 +82,20 @@ def test_read_pixels_counts_the_halo() -> None:
     assert plan_tiles(64, 64, core=32, halo=32, stride=32).read_pixels == 4 * 64 * 64
 
 
-def test_a_tile_can_be_cut_off_the_lattice_for_a_comparison() -> None:
-    tile = plan_tiles(200, 200, core=64, halo=32, stride=32).tile_at(32, 160)
-    assert tile.core == Window(32, 160, 64, 40)
-    assert tile.read == Window(0, 96, 128, 128)
+def test_a_shifted_lattice_begins_inside_a_core() -> None:
+    plan = plan_tiles(200, 200, core=64, halo=32, stride=32).shifted()
+    assert plan is not None
+    assert (plan.shift, plan.rows, len(plan)) == (32, 4, 16)
+    assert plan.tile(0).core == Window(0, 0, 32, 32)
+    assert plan.tile(0).read == Window(0, 0, 128, 128)
+    assert plan.tile(7).core == Window(32, 160, 64, 40)
+    assert plan.tile(7).read == Window(0, 96, 128, 128)
+    assert [plan.span(row, 200) for row in range(4)] == [(0, 32), (32, 96), (96, 160), (160, 200)]
+    assert [plan.row_of(pixel) for pixel in (-32, 0, 31, 32, 95, 96)] == [0, 0, 0, 1, 1, 2]
+
+
+def test_tiles_of_a_single_stride_cannot_be_shifted() -> None:
+    assert plan_tiles(200, 200, core=32, halo=32, stride=32).shifted() is None
 
 
 @pytest.mark.parametrize(
@@ -97,6 +109,8 @@ def test_a_tile_can_be_cut_off_the_lattice_for_a_comparison() -> None:
         ({"core": 0}, "at least 32 px; found 0"),
         ({"halo": 16}, "halo must be a multiple .* found 16. Use 32"),
         ({"halo": -32}, "halo is 0 or more pixels; found -32"),
+        ({"shift": 16}, "shift must be a multiple .* found 16. Use 32"),
+        ({"shift": 64}, "moved by 0 to 63 pixels; found 64"),
         ({"stride": 0}, "stride is 1 or more; found 0"),
         ({"height": 0}, "at least one pixel; found 5 x 0"),
     ],
@@ -104,13 +118,7 @@ def test_a_tile_can_be_cut_off_the_lattice_for_a_comparison() -> None:
 def test_impossible_sizes_are_refused(sizes: dict[str, int], words: str) -> None:
     given_sizes = {"height": 5, "width": 5, "core": 64, "halo": 32, "stride": 32} | sizes
     with pytest.raises(ConfigError, match=words):
-        plan_tiles(given_sizes.pop("height"), given_sizes.pop("width"), **given_sizes)
-
-
-@pytest.mark.parametrize(("row", "col"), [(200, 0), (0, 16), (-32, 0)])
-def test_a_core_off_the_stride_or_outside_is_refused(row: int, col: int) -> None:
-    with pytest.raises(ConfigError, match="inside the scene at a multiple of 32 px"):
-        plan_tiles(200, 200, core=64, halo=32, stride=32).tile_at(row, col)
+        TilePlan(**given_sizes)
 
 
 def test_an_index_beyond_the_last_tile_is_refused() -> None:

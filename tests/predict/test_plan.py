@@ -109,6 +109,41 @@ def test_a_network_with_global_context_gets_a_moderate_tile_and_is_not_exact() -
     assert chosen.reason == "global context"
 
 
+def test_memory_that_is_given_decides_on_global_context_too() -> None:
+    assert layout(20_000, 20_000, WHOLE).plan.core + 256 <= 1024
+    more = [layout(20_000, 20_000, WHOLE, max_memory_mb=memory) for memory in (2048, 4096)]
+    assert 1024 < more[0].plan.core < more[1].plan.core
+    strip = [PredictOptions(max_memory_mb=memory).strip_bytes for memory in (64, 1024, 4096)]
+    assert strip == [8 * 2**20, 128 * 2**20, 256 * 2**20]
+    assert layout(20_000, 20_000, WHOLE, blend="off", max_memory_mb=2048).plan.core >= more[0].plan.core
+
+
+def test_what_is_not_exact_is_blended_over_its_halo() -> None:
+    chosen = layout(5000, 5000, WHOLE)
+    assert chosen.overlap == 128
+    assert chosen.panel == chosen.plan.columns
+    assert chosen.strip_bytes == 4 * 2 * 128 * 5000
+    assert layout(5000, 5000, tile=512, halo=64).overlap == 64
+    assert layout(5000, 5000, WHOLE, tile=64, halo=64).overlap == 32
+
+
+@pytest.mark.parametrize(
+    ("context", "options"), [(LOCAL, {}), (WHOLE, {"blend": "off"}), (WHOLE, {"tile": 512, "halo": 0})]
+)
+def test_what_is_exact_or_asked_for_apart_is_not_blended(
+    context: Context, options: dict[str, object]
+) -> None:
+    chosen = layout(5000, 5000, context, **options)
+    assert (chosen.overlap, chosen.panel, chosen.strip_bytes) == (0, 0, 0)
+
+
+def test_a_strip_is_cut_into_panels_where_memory_is_short() -> None:
+    wide = layout(5000, 100_000, WHOLE, tile=256, max_memory_mb=64)
+    assert wide.panel < wide.plan.columns
+    assert wide.strip_bytes <= 8 * 2**20
+    assert layout(5000, 100_000, WHOLE, tile=256).panel == wide.plan.columns
+
+
 def test_a_halo_as_large_as_the_scene_is_exact_for_any_network() -> None:
     assert layout(500, 500, WHOLE, tile=256, halo=512).exact
 

@@ -16,6 +16,8 @@ from eoseg.predict import Disagreement, Prediction, PredictOptions
         ({"halo": "big"}, "found big"),
         ({"batch_size": 0}, "batch size is 1 or more; found 0"),
         ({"max_memory_mb": 10}, "at least 64 MB of memory; found 10"),
+        ({"blend": "on"}, "'auto' or 'off'; found 'on'"),
+        ({"check_seams": 0}, "1 or more tiles; found 0"),
         ({"bands": ("B02", "")}, "found 'B02,'"),
         ({"bands": ()}, "Name each band"),
     ],

@@ -133,20 +133,36 @@ def test_an_empty_core_of_a_quantity_is_nan(tmp_path: Path) -> None:
     assert summary == Summary(0)
 
 
+def check_comparison(
+    product: Product, first: np.ndarray, second: np.ndarray, *, known: list[int], differs: list[int]
+) -> None:
+    assert product.known(first).astype(int).tolist() == [known]
+    assert product.differs(first, second).astype(int).tolist() == [differs]
+
+
 def test_maps_of_classes_are_compared_where_there_is_a_class() -> None:
-    first, second = np.array([[0, 1, 255, 1]]), np.array([[0, 0, 0, 1]])
-    assert ClassProduct(TWO).differing(first, second) == (3, 1)
+    first, second = np.array([[[0, 1, 255, 1]]]), np.array([[[0, 0, 255, 1]]])
+    check_comparison(ClassProduct(TWO), first, second, known=[1, 1, 0, 1], differs=[0, 1, 0, 0])
 
 
 def test_maps_of_labels_are_compared_pixel_by_pixel() -> None:
     first = np.array([[[0, 1, 255]], [[0, 1, 255]]])
-    second = np.array([[[1, 1, 0]], [[1, 1, 0]]])
-    assert LabelProduct(TWO).differing(first, second) == (2, 1)
+    second = np.array([[[1, 1, 255]], [[0, 1, 255]]])
+    check_comparison(LabelProduct(TWO), first, second, known=[1, 1, 0], differs=[1, 0, 0])
 
 
 def test_values_are_compared_up_to_the_tolerance() -> None:
-    first, second = np.array([[0.0, 1.0, np.nan, 3.0]]), np.array([[0.4, 1.6, 0.0, 3.0]])
-    assert ValueProduct(HEIGHT, tolerance=0.5).differing(first, second) == (3, 1)
+    first, second = np.array([[[0.0, 1.0, np.nan, 3.0]]]), np.array([[[0.4, 1.6, np.nan, 3.0]]])
+    product = ValueProduct(HEIGHT, tolerance=0.5)
+    check_comparison(product, first, second, known=[1, 1, 0, 1], differs=[0, 1, 0, 0])
+    assert not product.ties(torch.zeros(1, 2, 3), 0.1).any()
+
+
+def test_classes_tie_where_their_probabilities_are_close() -> None:
+    logits = torch.tensor([[[0.0, 0.0, 0.0]], [[1e-5, 0.01, -1e-5]]])
+    assert ClassProduct(TWO).ties(logits, 1e-4).tolist() == [[True, False, True]]
+    assert ClassProduct(TWO, threshold=0.5025).ties(logits, 1e-4).tolist() == [[False, True, False]]
+    assert LabelProduct(TWO).ties(logits[1:].expand(2, -1, -1), 1e-4).tolist() == [[True, False, True]]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
