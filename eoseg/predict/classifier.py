@@ -75,18 +75,20 @@ class Classifier:
 
     @torch.inference_mode()
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
-        """Logits `(B, K, H, W)`, with the spread as one more channel; of chips height and width are 1."""
+        """Logits `(B, K, H, W)`, or `(B, K)` of chips, with the spread as one more channel."""
         image, valid, days = self.tensors(tiles)
         if not self._tta:
             return self._pass(image, valid, days)
-        product = self.product
+        product, place = self.product, ((None, None) if self._is_of_chips else ())
         scores = (
-            each.undo(product.scores(self._pass(each.apply(image), each.apply(valid), days)))
+            each.undo(product.scores(self._pass(each.apply(image), each.apply(valid), days)[..., *place]))
             for each in SYMMETRIES
         )
         mean, deviation = mean_and_deviation(scores, deviation=product.has_spread)
-        logits = product.logits(mean)
-        return logits if deviation is None else torch.cat([logits, product.spread(mean, deviation)], dim=1)
+        logits = product.logits(mean)  # (B, K, H, W); of chips height and width are 1
+        if deviation is not None:
+            logits = torch.cat([logits, product.spread(mean, deviation)], dim=1)
+        return logits[..., 0, 0] if self._is_of_chips else logits
 
     def _pass(self, image: Tensor, valid: Tensor, days: Tensor | None) -> Tensor:
         logits = self.run(image, valid, days)
@@ -97,13 +99,13 @@ class Classifier:
                 f"The network gives logits of shape {tuple(logits.shape)}; the recipe has "
                 f"{self.product.outputs} classes and the image {tuple(image.shape[-2:])} pixels. Train again."
             )
-        return logits[..., None, None] if self._is_of_chips else logits
+        return logits  # (B, K, H, W), or (B, K) of chips
 
     @torch.inference_mode()
     def _finish(self, tile: TileImage, logits: Tensor) -> TileResult:
         core = tile.tile.core
         if self._is_of_chips:
-            inner = logits.expand(-1, core.height, core.width)  # (K, h, w)
+            inner = logits[:, None, None].expand(-1, core.height, core.width)  # (K, h, w)
         else:
             inner = logits[:, *core.slices_in(tile.tile.read)]  # (K, h, w)
         return TileResult(tile, self.product.decode(inner, tile.core_valid))
