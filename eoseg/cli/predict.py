@@ -348,7 +348,7 @@ def _require_targets(jobs: list[_Job], arguments: argparse.Namespace) -> None:
     Raises:
         OutputError: Another file exists already, or the folder cannot be made or written.
     """
-    from eoseg.geo.cog import require_writable  # imports rasterio
+    from eoseg.geo.cog import require_writable_together  # imports rasterio
     from eoseg.geo.mapfile import item_path, probability_path
     from eoseg.geo.uncertaintyfile import uncertainty_path
     from eoseg.predict.provenance import is_map
@@ -363,9 +363,9 @@ def _require_targets(jobs: list[_Job], arguments: argparse.Namespace) -> None:
     for job in jobs:
         if is_map(job.target):
             continue
-        require_writable(job.target, overwrite=arguments.overwrite)
-        require_writable(item_path(job.target), overwrite=arguments.overwrite)
-        if arguments.probabilities:
-            require_writable(probability_path(job.target), overwrite=arguments.overwrite)
-        if arguments.uncertainty:
-            require_writable(uncertainty_path(job.target), overwrite=arguments.overwrite)
+        beside = [
+            item_path(job.target),
+            *([probability_path(job.target)] if arguments.probabilities else []),
+            *([uncertainty_path(job.target)] if arguments.uncertainty else []),
+        ]
+        require_writable_together([job.target, *beside], overwrite=arguments.overwrite)

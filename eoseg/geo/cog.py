@@ -24,7 +24,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from eoseg.errors import OutputError
 from eoseg.geo.layer import Counts, Layer
-from eoseg.geo.parts import Parts, Piece, told
+from eoseg.geo.parts import Parts, Piece, parts_folder, told
 from eoseg.geo.scene import gdal_message
 from eoseg.geo.share import Share
 from eoseg.geo.window import Window
@@ -85,8 +85,13 @@ def finish_files(
                     )
         metadata = tags(skipped)
         counts = [_build(parts, number, path, metadata, threads) for number, path in enumerate(paths)]
-        for path, text in (documents(counts) if documents is not None else {}).items():
-            _publish_text(parts, path, text)
+        texts = documents(counts) if documents is not None else {}
+        for path, text in texts.items():
+            _write_text(parts, path, text)
+        for number, path in enumerate(paths):
+            _make_lasting(path, _cog_path(parts, number))
+        for path in texts:
+            _replace(path, parts.folder / path.name)
         for number, path in reversed(list(enumerate(paths))):  # the map last: where it is, all is
             _publish(parts, number, path)
         parts.remove()
@@ -241,19 +246,25 @@ def _publish(parts: Parts, number: int, path: Path) -> None:
             sidecar.replace(target)
         else:
             target.unlink(missing_ok=True)  # of a file that is replaced
-        with _cog_path(parts, number).open("rb") as file:
-            os.fsync(file.fileno())
-        _cog_path(parts, number).replace(path)
+    _replace(path, _cog_path(parts, number))
 
 
-def _publish_text(parts: Parts, path: Path, text: str) -> None:
+def _replace(path: Path, made: Path) -> None:
     with _told(path, "put in place"):
-        written = parts.folder / path.name
-        with written.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        written.replace(path)
+        made.replace(path)
+
+
+def _write_text(parts: Parts, path: Path, text: str) -> None:
+    written = parts.folder / path.name
+    with _told(path, "written"):
+        written.write_text(text, encoding="utf-8")
+    _make_lasting(path, written)
+
+
+def _make_lasting(path: Path, made: Path) -> None:
+    """Have a file on disk before it gets its name, and all at once: the names then follow in no time."""
+    with _told(path, "written"), made.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -285,6 +296,24 @@ def require_writable(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"'{path}' exists already. Choose another name, or replace it with --overwrite.")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"The folder '{path.parent}' is read-only for you. Choose another with --out.")
+
+
+def require_writable_together(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Make sure, before any work, that a map and the files beside it can be written.
+
+    Where the map's parts are, files beside it may be there: a run that was killed at the very end has put
+    them in place, and the same command does so again.
+
+    Args:
+        paths: The map first.
+        overwrite: Whether they may exist.
+
+    Raises:
+        OutputError: As `require_writable`.
+    """
+    is_begun = parts_folder(paths[0]).exists()
+    for number, path in enumerate(paths):
+        require_writable(path, overwrite=overwrite or (is_begun and number > 0))
 
 
 def _category_xml(names: tuple[str, ...]) -> str:

@@ -81,18 +81,20 @@ class Classifier:
 
     @torch.inference_mode()
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
-        """Logits `(B, K, H, W)`, with the spread as one more channel; of chips height and width are 1."""
+        """Logits `(B, K, H, W)`, or `(B, K)` of chips, with the spread as one more channel."""
         image, valid, days = self.tensors(tiles)
         if not self._tta:
             return self._pass(image, valid, days)
-        product = self.product
+        product, place = self.product, ((None, None) if self._is_of_chips else ())
         scores = (
-            each.undo(product.scores(self._pass(each.apply(image), each.apply(valid), days)))
+            each.undo(product.scores(self._pass(each.apply(image), each.apply(valid), days)[..., *place]))
             for each in SYMMETRIES
         )
         mean, deviation = mean_and_deviation(scores, deviation=product.has_spread)
-        logits = product.logits(mean)
-        return logits if deviation is None else torch.cat([logits, product.spread(mean, deviation)], dim=1)
+        logits = product.logits(mean)  # (B, K, H, W); of chips height and width are 1
+        if deviation is not None:
+            logits = torch.cat([logits, product.spread(mean, deviation)], dim=1)
+        return logits[..., 0, 0] if self._is_of_chips else logits
 
     def _pass(self, image: Tensor, valid: Tensor, days: Tensor | None) -> Tensor:
         logits = self.run(image, valid, days)
@@ -103,12 +105,12 @@ class Classifier:
                 f"The network gives logits of shape {tuple(logits.shape)}; the recipe has "
                 f"{self.product.outputs} classes and the image {tuple(image.shape[-2:])} pixels. Train again."
             )
-        return logits[..., None, None] if self._is_of_chips else logits
+        return logits  # (B, K, H, W), or (B, K) of chips
 
     def _cut(self, tile: Tile, logits: Tensor) -> Tensor:
         """The part of the logits of a read that is its core's, `(K, h, w)`."""
         if self._is_of_chips:
-            return logits.expand(-1, tile.core.height, tile.core.width)
+            return logits[:, None, None].expand(-1, tile.core.height, tile.core.width)
         return logits[:, *tile.core.slices_in(tile.read)]
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from eoseg.errors import BusyError, CheckpointError, DataError, EosegError, OutputError
-from eoseg.geo.cog import Finished, finish_files, require_writable
+from eoseg.geo.cog import Finished, finish_files, require_writable_together
 from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
@@ -18,10 +18,10 @@ from eoseg.geo.settings import gdal_settings
 from eoseg.geo.share import Share
 from eoseg.geo.stack import SceneStack
 from eoseg.models.network import Network
+from eoseg.predict.chosen_product import make_product
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times
 from eoseg.predict.preparation import Work, prepare
-from eoseg.predict.products import make_product
 from eoseg.predict.provenance import map_tags
 from eoseg.predict.ranks import Rank
 from eoseg.predict.seams import measure_disagreement
@@ -72,8 +72,7 @@ def predict_scene(
     product = make_product(
         recipe, probabilities=chosen.probabilities, uncertainty=chosen.uncertainty, tta=chosen.tta
     )
-    for target in (*product.paths(out), item_path(out)):
-        require_writable(target, overwrite=chosen.overwrite)
+    require_writable_together([*product.paths(out), item_path(out)], overwrite=chosen.overwrite)
     prediction = predict_share(
         network, recipe, scene, out, rank=Rank(), options=chosen, checkpoint=checkpoint, progress=progress
     )

@@ -11,7 +11,7 @@ import torch
 
 from eoseg.errors import ConfigError, DataError, OutputError
 from eoseg.geo.aoi import AreaOfInterest, read_area
-from eoseg.geo.cog import require_writable
+from eoseg.geo.cog import require_writable, require_writable_together
 from eoseg.geo.grid import Grid
 from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts, parts_folder
@@ -21,12 +21,13 @@ from eoseg.geo.tiles import TilePlan
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
 from eoseg.predict.blend import count_computed
+from eoseg.predict.chosen_product import make_product
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
 from eoseg.predict.options import Estimate, PredictOptions
 from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
-from eoseg.predict.products import Product, make_product
+from eoseg.predict.products import Product
 from eoseg.predict.provenance import fingerprint, is_made, run_name
 from eoseg.predict.ranks import Rank
 from eoseg.predict.reader import read_tile
@@ -94,8 +95,7 @@ class Work:
             and is_made(self.out, run_name(self.fingerprint), self.rasters)
         ):
             return not (self.options.overwrite and self.rank.count == 1)
-        for target in targets:
-            require_writable(target, overwrite=self.options.overwrite)
+        require_writable_together(targets, overwrite=self.options.overwrite)
         return False
 
     @property

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eoseg.errors import CheckpointError, ConfigError
+from eoseg.errors import CheckpointError
 from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.mapfile import class_layer, label_layer, probability_layer, probability_path
 from eoseg.geo.uncertaintyfile import spread_layer, uncertainty_layer, uncertainty_path
@@ -23,7 +23,7 @@ from eoseg.geo.valuefile import value_layer
 from eoseg.predict.options import ValueRange
 from eoseg.predict.quantise import quantise
 from eoseg.predict.uncertainty import class_uncertainty, label_uncertainty
-from eoseg.recipe import IGNORE, MapClass, Quantity, Recipe
+from eoseg.recipe import IGNORE, MapClass, Quantity
 
 type Layers = tuple[NDArray[Any], ...]
 """What is written to each file, the map first: `(height, width)` or `(bands, height, width)`."""
@@ -31,7 +31,6 @@ type Layers = tuple[NDArray[Any], ...]
 type FileRole = Literal["map", "probabilities", "uncertainty"]
 
 _LEAST_SCORE = 1e-7  # a probability of 0 has no logarithm
-_NOTABLE_SHARE = 0.1  # of the labels' standard deviation: two values that differ by less count as equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,46 +395,6 @@ class ValueProduct(Product):
             return Summary(0)
         mean = counts.total / counts.known
         return Summary(counts.known, values=ValueRange(self._quantity, counts.least, mean, counts.most))
-
-
-def make_product(
-    recipe: Recipe, *, probabilities: bool, uncertainty: bool = False, tta: bool = False
-) -> Product:
-    """Choose what a checkpoint's predictions are.
-
-    Args:
-        recipe: The checkpoint's recipe.
-        probabilities: Whether to write probabilities too.
-        uncertainty: Whether to write how sure the map is too.
-        tta: Whether results are means over the symmetries.
-
-    Raises:
-        ConfigError: A quantity has no probabilities, and without symmetries nothing to tell how sure it is.
-    """
-    schema = recipe.schema
-    if schema.quantity is not None:
-        if probabilities:
-            raise ConfigError(
-                f"The checkpoint estimates '{schema.quantity.name}', one number per pixel, which has no "
-                "probabilities. Leave --probabilities out."
-            )
-        if uncertainty and not tta:
-            raise ConfigError(
-                f"The checkpoint estimates '{schema.quantity.name}', one number per pixel, which has neither "
-                "entropy nor margin. Add --tta for its spread, or leave --uncertainty out."
-            )
-        target = recipe.statistics.target
-        tolerance = _NOTABLE_SHARE * target.std if target else 0.0
-        return ValueProduct(schema.quantity, tolerance=tolerance, spread=uncertainty)
-    if schema.multilabel:
-        return LabelProduct(schema.classes, probabilities=probabilities, uncertainty=uncertainty, tta=tta)
-    return ClassProduct(
-        schema.classes,
-        threshold=recipe.threshold,
-        probabilities=probabilities,
-        uncertainty=uncertainty,
-        tta=tta,
-    )
 
 
 def _join(channels: Tensor, spread: Tensor) -> Tensor:

@@ -59,15 +59,17 @@ def item_text(work: Work, counts: Sequence[Counts]) -> str:
 
 def map_item(work: Work, counts: Sequence[Counts]) -> dict[str, Any]:
     """The item of a finished prediction; see `item_text`."""
-    base, place = work.out.parent, footprint(work.grid)
+    base, grid = work.out.parent, work.grid
+    place = footprint(grid)
     layers = zip(work.product.files(work.out).items(), work.product.layers(), counts, strict=True)
     assets: dict[str, dict[str, Any]] = {
-        role: _asset(role, _href(str(path), base), layer, held, work) for (role, path), layer, held in layers
+        role: _asset(role, _href(str(path), base), layer, held, grid, work.recipe.schema.classes)
+        for (role, path), layer, held in layers
     }
     properties = {
         "title": f"Map of {', '.join(map(scene_name, work.rasters.paths))}",
         **_times(work.rasters),
-        **_projection(work.grid),
+        **_projection(grid),
         **_processing(work),
     }
     extensions = list(_EXTENSIONS)
@@ -110,8 +112,9 @@ def _plain_name(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z-]+", "_", letters).strip("_")
 
 
-def _asset(role: FileRole, href: str, layer: Layer, counts: Counts, work: Work) -> dict[str, Any]:
-    grid, classes = work.grid, work.recipe.schema.classes
+def _asset(
+    role: FileRole, href: str, layer: Layer, counts: Counts, grid: Grid, classes: Sequence[MapClass]
+) -> dict[str, Any]:
     asset: dict[str, Any] = {
         "href": href,
         "type": _COG,

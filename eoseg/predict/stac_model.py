@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from eoseg.models.fitted import FittedBody
+from eoseg.models.classical_body import ClassicalBody
 from eoseg.models.network import Network
 from eoseg.recipe import Recipe
 
@@ -78,7 +78,7 @@ def model_asset(href: str, *, size: int, sha256: str) -> dict[str, Any]:
 
 def _framework(network: Network) -> dict[str, str]:
     name, found = "PyTorch", str(torch.__version__)
-    if isinstance(network.body, FittedBody):
+    if isinstance(network.body, ClassicalBody):
         name, found = "scikit-learn", version("scikit-learn")
     known = {"mlm:framework_version": found} if _VERSION.fullmatch(found) else {}
     return {"mlm:framework": name, **known}

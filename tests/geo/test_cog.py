@@ -15,7 +15,7 @@ from rio_cogeo import cog_validate
 
 from eoseg.errors import OutputError
 from eoseg.geo import cog
-from eoseg.geo.cog import finish_files, require_writable
+from eoseg.geo.cog import finish_files, require_writable, require_writable_together
 from eoseg.geo.grid import Grid
 from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.parts import Parts, parts_folder
@@ -114,6 +114,20 @@ def test_a_text_that_cannot_be_put_in_place_leaves_the_parts(tmp_path: Path) -> 
         )
     assert files(tmp_path) == ["a.json", "a.tif.parts"]
     assert finish_files(parts, [tmp_path / "a.tif"], lambda _: {}) is not None
+
+
+def test_files_beside_a_map_may_be_there_where_its_parts_are(tmp_path: Path) -> None:
+    both = [tmp_path / "a.tif", tmp_path / "a.json"]
+    both[1].write_text("x")
+    with pytest.raises(OutputError, match="a.json' exists already"):
+        require_writable_together(both, overwrite=False)
+    require_writable_together(both, overwrite=True)
+    parts = begin(both[0], noise(20, 30))
+    require_writable_together(both, overwrite=False)
+    both[0].write_text("x")
+    with pytest.raises(OutputError, match="a.tif' exists already"):
+        require_writable_together(both, overwrite=False)
+    parts.remove()
 
 
 def test_several_bands_lie_in_one_file(tmp_path: Path) -> None:

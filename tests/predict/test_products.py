@@ -7,11 +7,10 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
-from predict_factory import make_recipe
 from raster_factory import write_layer
 from rasterio.crs import CRS
 
-from eoseg.errors import CheckpointError, ConfigError
+from eoseg.errors import CheckpointError
 from eoseg.geo.grid import Grid
 from eoseg.geo.mapfile import map_kind
 from eoseg.geo.valuefile import read_value_info
@@ -23,7 +22,6 @@ from eoseg.predict.products import (
     Product,
     Summary,
     ValueProduct,
-    make_product,
 )
 from eoseg.recipe import Quantity, parse_classes
 
@@ -176,23 +174,6 @@ def test_logits_that_are_no_numbers_are_refused(product: Product, value: float) 
 def test_an_estimate_that_is_no_number_is_refused(value: float) -> None:
     with pytest.raises(CheckpointError, match="no finite numbers"):
         ValueProduct(HEIGHT, tolerance=1).decode(torch.full((1, 2, 3), value), VALID)
-
-
-def test_the_recipe_says_what_a_prediction_is() -> None:
-    of_classes = make_product(make_recipe(classes=("no", "yes"), threshold=0.65), probabilities=False)
-    assert isinstance(of_classes, ClassProduct)
-    assert of_classes.decode(BINARY, VALID)[0].tolist() == [[0, 1, 255], [0, 1, 0]]
-    of_labels = make_product(make_recipe(multilabel=True), probabilities=True)
-    assert isinstance(of_labels, LabelProduct)
-    assert (of_labels.outputs, of_labels.has_probabilities) == (4, True)
-    of_values = make_product(make_recipe(quantity=HEIGHT), probabilities=False)
-    assert isinstance(of_values, ValueProduct)
-    assert (of_values.outputs, of_values.tolerance) == (1, 0.5)  # a tenth of the labels' deviation
-
-
-def test_a_quantity_has_no_probabilities() -> None:
-    with pytest.raises(ConfigError, match=r"estimates 'height', .* no probabilities. Leave --prob"):
-        make_product(make_recipe(quantity=HEIGHT), probabilities=True)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from eoseg.errors import OutputError
 from eoseg.models.network import Network
 from eoseg.predict import Prediction, PredictOptions, predict_scene
-from eoseg.predict.provenance import hash_file
 from eoseg.predict.stac import class_objects
 from eoseg.recipe import Quantity, Recipe, parse_classes
 
@@ -187,25 +186,6 @@ def test_bands_and_statistics_are_those_of_the_files(make_scene: MakeScene) -> N
         found = band["statistics"]
         assert (found["minimum"], found["maximum"]) == (values.min(), values.max())
         assert (found["mean"], found["stddev"]) == pytest.approx((values.mean(), values.std()), abs=1e-5)
-
-
-def test_the_model_is_described_as_its_recipe_has_it(make_scene: MakeScene) -> None:
-    scene = make_scene("s.tif", IMAGE, names=BANDS)
-    network = make_network(Convolutions(2))
-    item = item_of(predict([scene], network, make_recipe(chip_size=96, threshold=None)))
-    properties, model = item["properties"], item["assets"]["model"]
-    checkpoint = scene.with_name("model.ckpt")
-    assert model["href"] == "../model.ckpt"
-    assert (model["file:size"], model["file:checksum"]) == (7, f"1220{hash_file(checkpoint)}")
-    assert properties["mlm:name"] == f"unet-{hash_file(checkpoint)[:12]}"
-    assert properties["mlm:total_parameters"] == sum(one.numel() for one in network.parameters())
-    (given,) = properties["mlm:input"]
-    assert given["bands"] == list(BANDS)
-    assert given["input"]["shape"] == [-1, 3, 96, 96]
-    assert given["value_scaling"] == [{"type": "z-score", "mean": 127.5, "stddev": 58.75}] * 3
-    (result,) = properties["mlm:output"]
-    assert result["result"]["shape"] == [-1, 4, 96, 96]
-    assert [entry["title"] for entry in result["classification:classes"]] == list(CLASSES)
 
 
 def test_without_a_checkpoint_there_is_no_model_to_describe(make_scene: MakeScene) -> None:

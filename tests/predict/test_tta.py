@@ -23,10 +23,12 @@ from predict_factory import (
 from torch import Tensor, nn
 
 from eoseg.errors import CheckpointError, ConfigError, OutputError
+from eoseg.geo import cog
+from eoseg.geo.parts import Parts
 from eoseg.models.network import Network
 from eoseg.predict import Prediction, PredictOptions, Rank, predict_scene, predict_share
+from eoseg.predict.chosen_product import make_product
 from eoseg.predict.preparation import Work, prepare
-from eoseg.predict.products import make_product
 from eoseg.recipe import Quantity, Recipe
 
 HEIGHT = Quantity("height", "m")
@@ -424,6 +426,38 @@ def test_a_run_that_was_stopped_or_shared_gives_the_same_files(make_scene: MakeS
         whole = path.with_name(f"whole{ending}").read_bytes()
         assert path.with_name(f"stopped{ending}").read_bytes() == whole
         assert path.with_name(f"shared{ending}").read_bytes() == whole
+
+
+def test_a_run_that_was_killed_between_its_files_is_completed(
+    make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_scene("s.tif", smooth_noise(40, 50), names=BANDS)
+
+    def run() -> Prediction:
+        network = make_network(Convolutions(2))
+        return predict(network, [path], make_recipe(), probabilities=True, uncertainty=True)
+
+    publish = cog._publish
+
+    def killed(parts: Parts, number: int, target: Path) -> None:
+        if number == 0:
+            raise KeyboardInterrupt
+        publish(parts, number, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cog, "_publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    beside = ["map.stac.json", "map_probabilities.tif", "map_uncertainty.tif"]
+    assert sorted(file.name for file in path.parent.glob("map*")) == [
+        "map.stac.json",
+        "map.tif.parts",
+        *beside[1:],
+    ]
+    assert run().resumed == 1
+    assert sorted(file.name for file in path.parent.glob("map*")) == sorted(
+        ["map.tif", "map.tif.aux.xml", *beside]
+    )
 
 
 def test_the_spread_is_a_channel_that_scores_and_logits_pass_on() -> None:
