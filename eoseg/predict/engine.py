@@ -11,6 +11,7 @@ import torch
 
 from eoseg.errors import BusyError, CheckpointError, DataError, EosegError, OutputError
 from eoseg.geo.cog import Finished, finish_files, require_writable
+from eoseg.geo.homeward import finish_at_home
 from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
 from eoseg.geo.settings import gdal_settings
@@ -137,14 +138,20 @@ def predict_share(
                 return None
             making = time.perf_counter()
             tags = _Tags(work)
-            finished = finish_files(
-                parts, work.paths, lambda skipped: tags.make(skipped, parts), threads=torch.get_num_threads()
-            )
+            finished = _finish(work, parts, lambda skipped: tags.make(skipped, parts))
             tile_pass.times.finish = time.perf_counter() - making
     if finished is None:
         return None
     seconds = time.perf_counter() - started
     return _prediction(work, finished, tags.disagreement, tile_pass.times, resumed=resumed, seconds=seconds)
+
+
+def _finish(work: Work, parts: Parts, tags: Callable[[int], Mapping[str, str]]) -> Finished | None:
+    """Make the files, on the scene's own grid."""
+    threads = torch.get_num_threads()
+    if work.home is None:
+        return finish_files(parts, work.paths, tags, threads=threads)
+    return finish_at_home(parts, work.home, work.paths, tags, threads=threads)
 
 
 def _pixels(parts: Parts, share: int) -> int:
@@ -161,11 +168,11 @@ def _prediction(
     resumed: int,
     seconds: float,
 ) -> Prediction:
-    summary, paths = work.product.summary(finished.counts[0]), work.paths
+    summary, paths, grid = work.product.summary(finished.counts[0]), work.paths, work.source.grid
     return Prediction(
         path=paths[0],
         probabilities=paths[1] if len(paths) > 1 else None,
-        pixels=work.grid.height * work.grid.width,
+        pixels=grid.height * grid.width,
         valid_pixels=summary.valid_pixels,
         class_pixels=summary.class_pixels,
         tiles=len(work.layout.plan),
@@ -182,7 +189,7 @@ def _prediction(
         resumed=resumed,
         times=times,
         runtime=str(work.runtime),
-        square_kilometres=work.grid.square_kilometres,
+        square_kilometres=grid.square_kilometres,
     )
 
 
@@ -201,7 +208,7 @@ class _Tags:
         """
         work, plan = self.work, self.work.layout.plan
         if skipped == len(plan):
-            raise DataError(_nothing_valid(work.scenes[0], work.rasters.time))
+            raise DataError(_nothing_valid(work.source, work.rasters.time))
         if not work.layout.exact and not isinstance(plan, ChipPlan):
             self.disagreement = measure_disagreement(
                 work.scenes[0], plan, work.classifier, parts, time=work.rasters.time, area=work.area

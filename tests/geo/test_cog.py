@@ -90,6 +90,19 @@ def test_neither_tiles_nor_shares_change_the_bytes(tmp_path: Path, how: dict[str
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.parametrize(("side", "version"), [(3000, 42), (50_000, 43)])
+def test_a_file_that_may_exceed_4_gb_is_a_bigtiff(tmp_path: Path, side: int, version: int) -> None:
+    """Nothing is written but the header: GDAL decides by the size before compression, 2.5 GB here."""
+    options = cog.creation_options(PLAIN, 1)
+    decisive = {"compress": options["COMPRESS"], "bigtiff": options["BIGTIFF"], "sparse_ok": "yes"}
+    path = tmp_path / "a.tif"
+    rasterio.open(
+        path, "w", height=side, width=side, count=1, dtype="uint8", crs="EPSG:4326", **decisive
+    ).close()
+    header = path.read_bytes()[:4]
+    assert header == b"II" + version.to_bytes(2, "little")
+
+
 def test_several_bands_lie_in_one_file(tmp_path: Path) -> None:
     layer = Layer(bands=("a", "b", "c"), overviews="AVERAGE")
     values = np.stack([noise(150, 210) + number for number in range(3)]).astype(np.uint8)
