@@ -88,6 +88,7 @@ def _map(
         allow_range_mismatch=arguments.allow_range_mismatch,
         nodata_policy=arguments.nodata_policy,
         aoi=arguments.aoi,
+        pixel_size=arguments.pixel_size,
     )
     is_together = rank.count > 1
     if is_together and alone and is_busy(job.target):
@@ -197,6 +198,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="a pixel has no value where 'any' band has none, or only where 'all' have none; what is missing "
         "is then taken as the training mean (default: any)",
     )
+    reading.add_argument(
+        "--pixel-size",
+        type=_metres,
+        default="auto",
+        metavar="auto|native|METRES",
+        help="read the scenes at this pixel size: 'auto' is that of the training, where the checkpoint notes "
+        "it, 'native' the scene's own; the map is on the scene's own grid (default: auto)",
+    )
     work = parser.add_argument_group("how to work")
     work.add_argument(
         "--tile",
@@ -286,6 +295,15 @@ def _seams_to_check(arguments: argparse.Namespace) -> int | None:
     if arguments.check_seams is None and arguments.seam_map is None:
         return None
     return arguments.check_seams or USUAL_SAMPLE
+
+
+def _metres(text: str) -> float | Literal["auto", "native"]:
+    if text in ("auto", "native"):
+        return text  # type: ignore[return-value]
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected 'auto', 'native' or metres, found '{text}'") from None
 
 
 def _pixels(text: str) -> int | Literal["auto"]:

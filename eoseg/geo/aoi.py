@@ -114,6 +114,10 @@ class AreaOfInterest:
         self._area = shapely.union_all(shapes)
         shapely.prepare(self._area)
 
+    def around(self, grid: Grid) -> "AreaOfInterest":
+        """The area on another grid over the same place, with all pixels of that grid that it touches."""
+        return AreaOfInterest(grid, np.array([shapely.buffer(self._area, max(grid.pixel_size))], object))
+
     def touches(self, window: Window) -> bool:
         """Whether a window may hold pixels of the area; quick, without looking at pixels."""
         return bool(shapely.intersects(self._area, outline(self.grid.crop(window))))

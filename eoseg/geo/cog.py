@@ -74,15 +74,7 @@ def finish_files(
     with parts.only_here() as mine:
         if not mine:
             return None
-        skipped = 0
-        for number in range(parts.shares):
-            with Share(parts, number, wait=True) as share:
-                skipped += share.skipped
-                if share.pending:
-                    raise OutputError(
-                        f"{len(share.pending)} tile(s) of '{parts.target}' were damaged on disk after they "
-                        "were computed. Run the same command again: it computes them anew."
-                    )
+        skipped = require_whole(parts)
         metadata = tags(skipped)
         counts = [_build(parts, number, path, metadata, threads) for number, path in enumerate(paths)]
         texts = documents(counts) if documents is not None else {}
@@ -98,6 +90,27 @@ def finish_files(
         return Finished(counts, skipped)
 
 
+def require_whole(parts: Parts) -> int:
+    """Make sure that what was computed is still as it was written.
+
+    Returns:
+        Tiles without a valid pixel.
+
+    Raises:
+        OutputError: A part was damaged.
+    """
+    skipped = 0
+    for number in range(parts.shares):
+        with Share(parts, number, wait=True) as share:
+            skipped += share.skipped
+            if share.pending:
+                raise OutputError(
+                    f"{len(share.pending)} tile(s) of '{parts.target}' were damaged on disk after they "
+                    "were computed. Run the same command again: it computes them anew."
+                )
+    return skipped
+
+
 def _cog_path(parts: Parts, number: int) -> Path:
     return parts.folder / f"{number}.cog.tif"
 
@@ -111,17 +124,7 @@ def _build(parts: Parts, number: int, path: Path, tags: Mapping[str, str], threa
     layer, cog = parts.layers[number], _cog_path(parts, number)
     with _told(path, "finished"), quiet_georeference():
         virtual = _virtual_raster(parts, number, {**tags, **layer.tags})
-        rasterio.shutil.copy(
-            virtual,
-            cog,
-            driver="COG",
-            COMPRESS="DEFLATE",
-            PREDICTOR="YES" if layer.dtype == "float32" else "NO",  # classes gain nothing by one
-            BLOCKSIZE=str(COG_BLOCK),
-            OVERVIEW_RESAMPLING=layer.overviews,
-            NUM_THREADS=str(threads),
-            BIGTIFF="IF_SAFER",
-        )
+        rasterio.shutil.copy(virtual, cog, driver="COG", **creation_options(layer, threads))
         sidecar = _sidecar_path(parts, number)
         sidecar.unlink(missing_ok=True)
         if layer.categories is not None:
@@ -140,6 +143,21 @@ def _build(parts: Parts, number: int, path: Path, tags: Mapping[str, str], threa
             f"'{path}' holds 0 to {layer.highest} and {IGNORE}; found others. Start anew with --overwrite."
         )
     return counts
+
+
+def creation_options(layer: Layer, threads: int) -> dict[str, str]:
+    """How GDAL's COG driver writes the file of a layer.
+
+    See https://gdal.org/en/stable/drivers/raster/cog.html.
+    """
+    return {
+        "COMPRESS": "DEFLATE",
+        "PREDICTOR": "YES" if layer.dtype == "float32" else "NO",  # classes gain nothing by one
+        "BLOCKSIZE": str(COG_BLOCK),
+        "OVERVIEW_RESAMPLING": layer.overviews,
+        "NUM_THREADS": str(threads),
+        "BIGTIFF": "IF_SAFER",  # GDAL cannot know how small compression makes it, and a TIFF ends at 4 GB
+    }
 
 
 def _virtual_raster(parts: Parts, number: int, tags: Mapping[str, str]) -> Path:

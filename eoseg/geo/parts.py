@@ -87,6 +87,7 @@ class Parts:
         fingerprint: Mapping[str, str],
         shares: int = 1,
         overwrite: bool = False,
+        folder: Path | None = None,
     ) -> None:
         """Begin a run, or find the one that was begun.
 
@@ -98,11 +99,12 @@ class Parts:
             fingerprint: Everything that the values depend on, by names that a user understands.
             shares: Into how many contiguous shares the tiles are cut; a run that was begun keeps its own.
             overwrite: Start anew where the folder holds another run.
+            folder: Where to put the parts instead.
 
         Raises:
             OutputError: The folder holds another run, is damaged or cannot be made.
         """
-        self.folder = parts_folder(target)
+        self.folder = folder or parts_folder(target)
         self.target, self.grid, self.layers, self.cores = target, grid, tuple(layers), cores
         kinds = ", ".join(f"{len(layer.bands)} x {layer.dtype}" for layer in layers)
         size = f"{cores.core} px of {cores.width} x {cores.height} px"

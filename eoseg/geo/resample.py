@@ -1,20 +1,26 @@
-"""Scenes in another pixel size, and maps back on the scene's own grid.
+"""Scenes read at another pixel size; `eoseg.geo.homeward` is the way back of their maps.
 
-Both are VRTs: see `eoseg.geo.vrt`. The outer borders of the pixels coincide in both grids, so that nothing is
-shifted on the way there and back.
+The outer borders of the pixels coincide in both grids, so that nothing is shifted on the way there and back.
 """
 
-from dataclasses import replace
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 
-from eoseg.errors import ConfigError
+from eoseg.errors import ConfigError, GridError
+from eoseg.geo.axis import Axis, resample
 from eoseg.geo.grid import Grid
-from eoseg.geo.vrt import Part, Raster, VrtBand, describe_raster, vrt_text
+from eoseg.geo.remote import shown
+from eoseg.geo.scene import Scene
+from eoseg.geo.window import Window
 
 SAME_SIZE = 0.1
 """Pixel sizes that differ by at most this share count as the same."""
+
+_STRIP_PIXELS = 2**21  # of the file at a time
 
 
 def needed_pixel_size(grid: Grid, wanted: float | None) -> float | None:
@@ -58,43 +64,67 @@ def resampled_grid(grid: Grid, pixel_size: float) -> Grid:
     if height < 1 or width < 1:
         raise ConfigError(
             f"The scene of {grid.width} x {grid.height} px of {own:g} m is smaller than one pixel of "
-            f"{pixel_size:g} m. Choose another pixel size."
+            f"{pixel_size:g} m. Choose another one, or map it as it is with --pixel-size native."
         )
     scaled = grid.transform @ Affine.scale(grid.width / width, grid.height / height)
     return Grid(grid.crs, scaled, height, width)
 
 
-def resampled_vrt(
-    path: str,
-    grid: Grid,
-    *,
-    nodata: float | None = None,
-    resampling: Literal["bilinear", "nearest"] = "bilinear",
-) -> str:
-    """A raster on another grid over the same area.
+class ResampledScene(Scene):
+    """A scene, read as if its pixels had another size; see `eoseg.geo.axis` for how.
+
+    What is invalid takes no part in the values around it. Overviews of a file are not used: they may have
+    been made in any way.
+    """
+
+    def __init__(self, path: str | Path, *, onto: Grid, **options: Any) -> None:
+        """Open a scene.
+
+        Args:
+            path: As for `Scene`.
+            onto: What `resampled_grid` gave for the scene.
+            options: Those of `Scene`.
+
+        Raises:
+            GridError: The grid covers another area than the scene.
+            DataError: And the other errors of `Scene`.
+        """
+        super().__init__(path, **options)
+        self._own = self.grid
+        if not _covers_the_same(onto, self._own):
+            self.close()
+            raise GridError(
+                f"'{shown(self.path)}' covers another area than the grid to read it on. Give scenes on one "
+                "grid."
+            )
+        self.grid = onto
+
+    def _read_into(self, window: Window, image: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
+        """As of a scene, strip by strip: the pixels of the file may be many more."""
+        cols = Axis.between(self._own.width, self.grid.width, window.col, window.col_stop)
+        wide = max(1, -(-self._own.height // self.grid.height)) * (cols.stop - cols.start)
+        strip = max(1, _STRIP_PIXELS // wide)
+        for start in range(0, window.height, strip):
+            stop = min(start + strip, window.height)
+            rows = Axis.between(self._own.height, self.grid.height, window.row + start, window.row + stop)
+            source = Window.from_stops(rows.start, cols.start, rows.stop, cols.stop)
+            values = np.empty((len(image), source.height, source.width), np.float32)
+            has_value = np.empty((len(known), source.height, source.width), np.bool_)
+            super()._read_into(source, values, has_value)
+            image[:, start:stop], known[:, start:stop] = resample(values, has_value, rows, cols)
+
+
+def open_scene(path: str | Path, *, onto: Grid | None, **options: Any) -> Scene:
+    """Open a scene as it is, or onto another grid over the same area.
 
     Args:
-        path: The raster: a scene, or the map of a resampled scene.
-        grid: What `resampled_grid` gave for the scene; for a map the scene's own grid.
-        nodata: Nodata value instead of the file's own.
-        resampling: "bilinear" for values, where invalid pixels count for nothing; "nearest" for classes.
-
-    Returns:
-        The text of a VRT: see `eoseg.geo.vrt.write_vrt`.
+        path: As for `Scene`.
+        onto: What `resampled_grid` gave for the scene; None for the scene as it is.
+        options: Those of `Scene`.
     """
-    raster = describe_raster(path, nodata=nodata)
-
-    def part(band: int | str, how: str) -> Part:
-        return Part(raster, band, col=0, row=0, width=grid.width, height=grid.height, resampling=how)
-
-    mask = (part("mask,1", "nearest"),) if raster.has_mask else ()
-    bands = [
-        VrtBand(band, band.nodata, (_seen(part(band.number, resampling), raster, band.nodata),), mask)
-        for band in raster.bands
-    ]
-    return vrt_text(grid, bands)
+    return Scene(path, **options) if onto is None else ResampledScene(path, onto=onto, **options)
 
 
-def _seen(part: Part, raster: Raster, nodata: float | None) -> Part:
-    """A part that leaves out what is invalid."""
-    return replace(part, nodata=nodata, uses_mask=nodata is None and raster.has_mask)
+def _covers_the_same(one: Grid, other: Grid) -> bool:
+    scale = Affine.scale(other.width / one.width, other.height / one.height)
+    return Grid(one.crs, one.transform @ ~scale, other.height, other.width).difference(other) is None

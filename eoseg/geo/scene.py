@@ -94,6 +94,7 @@ class Scene:
         places = match_bands(self.bands, self.all_bands, where=f"'{self.path}'")
         self._numbers = [numbers[place] for place in places]
         self.dtype = str(np.result_type(*(dataset.dtypes[n - 1] for n in self._numbers)))
+        self._has_floats = np.dtype(self.dtype).kind == "f"
         self.block_shape: tuple[int, int] = dataset.block_shapes[self._numbers[0] - 1]
         self.nodata = nodata if nodata is not None else dataset.nodatavals[self._numbers[0] - 1]
         self._nodata = [nodata if nodata is not None else dataset.nodatavals[n - 1] for n in self._numbers]
@@ -107,6 +108,12 @@ class Scene:
         self._offsets = _column([dataset.offsets[n - 1] for n in self._numbers])
         self._is_scaled = bool((self._scales != 1).any() or (self._offsets != 0).any())
 
+    @property
+    def may_lack_values(self) -> bool:
+        """Whether any pixel inside the scene can be invalid; False only where none can."""
+        has_nodata = any(value is not None for value in self._nodata)
+        return has_nodata or self._has_mask or self._alpha is not None or self._has_floats
+
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window, which may reach outside the scene.
 
@@ -118,24 +125,32 @@ class Scene:
         Raises:
             DataError: The file cannot be read there, for example because it is truncated.
         """
-        image = np.zeros((len(self._numbers), window.height, window.width), np.float32)
-        valid = np.zeros((window.height, window.width), np.bool_)
+        shape, bands = (window.height, window.width), len(self._numbers)
+        image = np.zeros((bands, *shape), np.float32)
+        # Where a pixel needs all bands, one array is enough: each band takes from it what it lacks.
+        known = np.zeros((1 if self._needs_all else bands, *shape), np.bool_)
         inside = window.intersection(self.grid.window)
         if inside is None:
-            return image, valid
+            return image, known[0]
         rows, cols = inside.slices_in(window)
-        self._read_into(inside, image[:, rows, cols], valid[rows, cols])
+        self._read_into(inside, image[:, rows, cols], known[:, rows, cols])
+        valid = known[0]
+        if not self._needs_all:
+            valid = known.any(axis=0)
+            for band, has_value, fill in zip(image, known, self._fill, strict=True):
+                band[~has_value] = fill
+        if not valid.all():
+            image[:, ~valid] = 0
         return image, valid
 
-    def _read_into(self, window: Window, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Fill views of `image` and `valid`; the window lies inside the scene."""
+    def _read_into(self, window: Window, image: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
+        """Fill views of the image and of what is known of it; the window lies inside the scene."""
         raw, masks = self._read_file(window)
-        valid[:] = True
-        # Where a pixel needs all bands, one array is enough: each band takes from it what it lacks.
-        known = [valid] * len(raw) if self._needs_all else [valid.copy() for _ in raw]
-        for has_value, mask in zip(known, masks, strict=False):
+        known[:] = True
+        each = list(known) * (len(raw) // len(known))
+        for has_value, mask in zip(each, masks, strict=False):
             has_value &= mask > 0
-        for band, has_value, nodata in zip(raw, known, self._nodata, strict=True):
+        for band, has_value, nodata in zip(raw, each, self._nodata, strict=True):
             if nodata is not None and _holds(band.dtype, nodata):
                 # The value may have passed through text or float64: compare in the file's own type.
                 has_value &= band != np.asarray(nodata).astype(band.dtype)
@@ -144,14 +159,8 @@ class Scene:
             image *= self._scales
             image += self._offsets
         if raw.dtype.kind == "f":
-            for band, has_value in zip(image, known, strict=True):
+            for band, has_value in zip(image, each, strict=True):
                 has_value &= np.isfinite(band)
-        if not self._needs_all:
-            valid[:] = np.any(known, axis=0)
-            for band, has_value, fill in zip(image, known, self._fill, strict=True):
-                band[~has_value] = fill
-        if not valid.all():
-            image[:, ~valid] = 0
 
     def _read_file(self, window: Window) -> tuple[NDArray[np.generic], Sequence[NDArray[np.uint8]]]:
         """What is in the file, `(C, h, w)`, and for each band its mask `(h, w)`, where there are masks."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from eoseg.errors import BandError, DataError
 from eoseg.geo.dates import day_of_year
+from eoseg.geo.grid import Grid
+from eoseg.geo.resample import open_scene
 from eoseg.geo.scene import NodataPolicy, Scene
 from eoseg.geo.window import Window
 from eoseg.recipe import Time
@@ -37,6 +39,7 @@ class SceneStack:
         nodata_policy: NodataPolicy = "any",
         fill: Sequence[float] | None = None,
         open_files: int = _OPEN_FILES,
+        onto: Grid | None = None,
     ) -> None:
         """Open a stack.
 
@@ -49,6 +52,8 @@ class SceneStack:
             nodata_policy: Whether a pixel needs all bands or one; see `Scene`.
             fill: For each band its value where a valid pixel has none; see `Scene`.
             open_files: Files that stay open; the others are opened for each read.
+            onto: What `eoseg.geo.resample.resampled_grid` gave for the files, to read them at another pixel
+                size.
 
         Raises:
             DataError: A file cannot be opened, or the dates are not in order.
@@ -64,6 +69,7 @@ class SceneStack:
             "nodata_policy": nodata_policy,
             "fill": fill,
         }
+        self._onto = onto
         self._open: dict[int, Scene] = {}
         self._open_files = max(1, open_files)
         try:
@@ -138,7 +144,7 @@ class SceneStack:
 
     def _scene(self, step: int) -> Scene:
         if step not in self._open:
-            self._open[step] = Scene(self.paths[step], **self._options)  # type: ignore[arg-type]
+            self._open[step] = open_scene(self.paths[step], onto=self._onto, **self._options)
         return self._open[step]
 
     def _release(self, step: int) -> None:

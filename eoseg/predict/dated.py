@@ -8,6 +8,7 @@ from pathlib import Path
 from eoseg.errors import ConfigError, DataError
 from eoseg.geo.bandfolder import RASTER_SUFFIXES
 from eoseg.geo.dates import find_dates, sort_by_date
+from eoseg.geo.grid import Grid
 from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack
 from eoseg.predict.match import MatchedScene, match_scene
@@ -110,15 +111,18 @@ class MatchedRasters:
     notices: tuple[str, ...]
     """What was assumed, in whole sentences, for the user to read."""
 
-    def open(self) -> Scene | SceneStack:
+    def open(self, onto: Grid | None = None) -> Scene | SceneStack:
         """Open the files. The caller closes them.
+
+        Args:
+            onto: What `eoseg.geo.resample.resampled_grid` gave for them, to read them at another pixel size.
 
         Raises:
             GridError: The files are on different grids; the message has the command that repairs it.
             BandError: The files have different bands.
         """
         if self.rasters.time == "single":
-            return self.first.open()
+            return self.first.open(onto)
         return SceneStack(
             self.rasters.paths,
             dates=self.rasters.dates,
@@ -127,6 +131,7 @@ class MatchedRasters:
             nodata=self.first.nodata,
             nodata_policy=self.first.nodata_policy,
             fill=self.first.fill,
+            onto=onto,
         )
 
 

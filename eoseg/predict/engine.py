@@ -11,6 +11,8 @@ import torch
 
 from eoseg.errors import BusyError, CheckpointError, DataError, EosegError, OutputError
 from eoseg.geo.cog import Finished, finish_files, require_writable_together
+from eoseg.geo.homeward import finish_at_home
+from eoseg.geo.layer import Counts
 from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts
 from eoseg.geo.scene import Scene
@@ -141,18 +143,24 @@ def predict_share(
                 return None
             making = time.perf_counter()
             tags = _Tags(work)
-            finished = finish_files(
-                parts,
-                work.paths,
-                lambda skipped: tags.make(skipped, parts),
-                threads=torch.get_num_threads(),
-                documents=lambda counts: {work.item_path: item_text(work, counts)},
-            )
+            finished = _finish(work, parts, lambda skipped: tags.make(skipped, parts))
             tile_pass.times.finish = time.perf_counter() - making
     if finished is None:
         return None
     seconds = time.perf_counter() - started
     return _prediction(work, finished, tags.disagreement, tile_pass.times, resumed=resumed, seconds=seconds)
+
+
+def _finish(work: Work, parts: Parts, tags: Callable[[int], Mapping[str, str]]) -> Finished | None:
+    """Make the files, on the scene's own grid."""
+    threads = torch.get_num_threads()
+
+    def documents(counts: Sequence[Counts]) -> dict[Path, str]:
+        return {work.item_path: item_text(work, counts)}
+
+    if work.home is None:
+        return finish_files(parts, work.paths, tags, threads=threads, documents=documents)
+    return finish_at_home(parts, work.home, work.paths, tags, threads=threads, documents=documents)
 
 
 def _pixels(parts: Parts, share: int) -> int:
@@ -170,10 +178,11 @@ def _prediction(
     seconds: float,
 ) -> Prediction:
     summary, files = work.product.summary(finished.counts[0]), work.product.files(work.out)
+    grid = work.source.grid
     return Prediction(
         path=files["map"],
         probabilities=files.get("probabilities"),
-        pixels=work.grid.height * work.grid.width,
+        pixels=grid.height * grid.width,
         valid_pixels=summary.valid_pixels,
         class_pixels=summary.class_pixels,
         tiles=len(work.layout.plan),
@@ -190,7 +199,7 @@ def _prediction(
         resumed=resumed,
         times=times,
         runtime=str(work.runtime),
-        square_kilometres=work.grid.square_kilometres,
+        square_kilometres=grid.square_kilometres,
         uncertainty=files.get("uncertainty"),
         item=work.item_path,
         passes=work.passes,
@@ -213,7 +222,7 @@ class _Tags:
         """
         work, plan = self.work, self.work.layout.plan
         if skipped == len(plan):
-            raise DataError(_nothing_valid(work.scenes[0], work.rasters.time))
+            raise DataError(_nothing_valid(work.source, work.rasters.time))
         if not work.layout.exact or work.options.check_seams:
             self.disagreement = measure_disagreement(
                 work.scenes[0],

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eoseg.errors import BandError
+from eoseg.geo.grid import Grid
+from eoseg.geo.resample import open_scene
 from eoseg.geo.sample import sample_scene
 from eoseg.geo.scene import NodataPolicy, Scene
 from eoseg.recipe import BandStatistics, Recipe, Schema, match_bands
@@ -39,10 +41,11 @@ class MatchedScene:
     fill: tuple[float, ...] | None = None
     """For each band what stands for a missing value in a valid pixel: the training mean."""
 
-    def open(self) -> Scene:
-        """Open the scene. The caller closes it."""
-        return Scene(
+    def open(self, onto: Grid | None = None) -> Scene:
+        """Open the scene, as it is or at another pixel size. The caller closes it."""
+        return open_scene(
             self.path,
+            onto=onto,
             bands=self.bands,
             band_names=self.band_names,
             nodata=self.nodata,

@@ -1,5 +1,6 @@
 """What can be chosen for a prediction, and what it reports."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +72,11 @@ class PredictOptions:
     all bands; where some are missing the training mean stands for them."""
     aoi: str | None = None
     """File of polygons, or "FILE::LAYER": only inside them the map has values."""
+    pixel_size: float | Literal["auto", "native"] = "auto"
+    """At which pixel size the scene is read, in metres. "auto": at that of the training, where the checkpoint
+    notes it and the scene's differs by more than a tenth; refused where the scene's pixels are more than
+    four times as large. "native": as it is, whatever the network was trained on. The map is on the scene's
+    own grid in any case: each pixel takes the value at its centre."""
 
     @property
     def cache_bytes(self) -> int:
@@ -106,6 +112,12 @@ class PredictOptions:
             raise ConfigError(f"Blending is 'auto' or 'off'; found '{self.blend}'.")
         if self.check_seams is not None and self.check_seams < 1:
             raise ConfigError(f"Seams are checked on 1 or more tiles; found {self.check_seams}.")
+        if self.pixel_size not in ("auto", "native") and (
+            isinstance(self.pixel_size, str) or not 0 < self.pixel_size < math.inf
+        ):
+            raise ConfigError(
+                f"The pixel size is 'auto', 'native' or metres above 0; found {self.pixel_size}."
+            )
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from eoseg.errors import ConfigError, DataError, OutputError
-from eoseg.geo.aoi import AreaOfInterest, read_area
+from eoseg.geo.aoi import AreaOfInterest
 from eoseg.geo.cog import require_writable, require_writable_together
 from eoseg.geo.grid import Grid
+from eoseg.geo.homeward import Home
 from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts, parts_folder
 from eoseg.geo.scene import Scene
@@ -25,6 +26,7 @@ from eoseg.predict.chosen_product import make_product
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
+from eoseg.predict.opening import open_scene
 from eoseg.predict.options import Estimate, PredictOptions
 from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
 from eoseg.predict.products import Product
@@ -65,6 +67,13 @@ class Work:
     fingerprint: dict[str, str]
     area: AreaOfInterest | None = None
     """Where a map is wanted; everywhere by default."""
+    home: Home | None = None
+    """The scene as it is, where it is read at another pixel size."""
+
+    @property
+    def source(self) -> Scene | SceneStack:
+        """The scene as it was given."""
+        return self.scenes[0] if self.home is None else self.home.scene
 
     @property
     def paths(self) -> list[Path]:
@@ -78,7 +87,7 @@ class Work:
 
     @property
     def grid(self) -> Grid:
-        """The scene's grid."""
+        """The grid on which is computed: the scene's, unless it is read at another pixel size."""
         return self.scenes[0].grid
 
     def is_made(self) -> bool:
@@ -101,8 +110,9 @@ class Work:
     @property
     def estimate(self) -> Estimate:
         """What it will take."""
-        layers = self.product.layers()
-        disk = sum(layer.pixel_bytes for layer in layers) * self.grid.height * self.grid.width
+        grids = [self.grid] if self.home is None else [self.grid, self.home.grid]
+        pixels = sum(grid.height * grid.width for grid in grids)
+        disk = sum(layer.pixel_bytes for layer in self.product.layers()) * pixels
         layout, plan = self.layout, self.layout.plan
         computed = None
         if layout.overlap and isinstance(plan, TilePlan):
@@ -183,12 +193,9 @@ def prepare(
         _require_other(target, rasters.paths)
     device = pick_device(options.device, cpu_only=isinstance(network.body, FittedBody), local=rank.local)
     matched = match_rasters(rasters, recipe, options)
-    scenes = []
-    for _ in range(_GPU_READERS if device.type == "cuda" else 1):
-        scenes.append(matched.open())
-        stack.callback(scenes[-1].close)
-    source = scenes[0]
-    area = read_area(options.aoi).on(source.grid, image=source.path) if options.aoi else None
+    readers = _GPU_READERS if device.type == "cuda" else 1
+    opened = open_scene(stack, matched, recipe, options, readers=readers)
+    source, area = opened.scenes[0], opened.area
     _require_dates(network, recipe, rasters)
     steps = len(rasters.paths)
     layout = _layout(network, recipe, source.grid, steps, options)
@@ -214,16 +221,27 @@ def prepare(
         out,
         rank,
         rasters,
-        (*matched.notices, *_idle_options(layout, options)),
-        scenes,
+        (*opened.notices, *_idle_options(layout, options)),
+        opened.scenes,
         layout,
         product,
         network,
         classifier,
         runtime,
         device,
-        fingerprint(network, recipe, rasters, source.grid, layout, options, checkpoint, runtime.name),
+        fingerprint(
+            network,
+            recipe,
+            rasters,
+            opened.own.grid,
+            layout,
+            options,
+            checkpoint,
+            runtime.name,
+            pixel_size=opened.pixel_size,
+        ),
         area,
+        opened.home,
     )
 
 

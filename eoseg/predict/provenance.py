@@ -22,6 +22,7 @@ from eoseg.recipe import Recipe
 RUN_TAG = "EOSEG_RUN"
 CHECKPOINT = "the checkpoint"
 """The key of the checkpoint's hash in what `fingerprint` gives."""
+_PIXEL_SIZE, _OWN = "the pixel size", "its own"
 
 _OPTIONS = {  # as they are called in a map's tags, and in what `fingerprint` gives
     "bands": "the bands",
@@ -47,6 +48,8 @@ def fingerprint(
     options: PredictOptions,
     checkpoint: Path | None,
     runtime: str = "",
+    *,
+    pixel_size: float | None = None,
 ) -> dict[str, str]:
     """Everything that the values of a map depend on, by names that a user understands.
 
@@ -59,6 +62,7 @@ def fingerprint(
         options: Those that change values.
         checkpoint: Where the network comes from.
         runtime: What runs the network, in which precision.
+        pixel_size: At which the scene is read, in metres; None for its own.
     """
     return {
         "eoseg's version": __version__,
@@ -73,6 +77,7 @@ def fingerprint(
         "the bands": ",".join(options.bands or recipe.schema.bands),
         "nodata": "its own" if options.nodata is None else f"{options.nodata:g}",
         "the nodata policy": options.nodata_policy,
+        _PIXEL_SIZE: _OWN if pixel_size is None else f"{pixel_size!r} m",
         "the area of interest": _describe_area(options.aoi),
         **({} if layout.exact else {"the blending of tiles": _describe_blending(layout)}),
     }
@@ -148,6 +153,8 @@ def map_tags(
         "EOSEG_EXACT": "yes" if layout.exact else "no",
         "EOSEG_EXACT_BECAUSE": layout.reason,
     }
+    if run[_PIXEL_SIZE] != _OWN:
+        tags["EOSEG_PIXEL_SIZE"] = run[_PIXEL_SIZE]
     if rasters.dates is not None:
         tags["EOSEG_DATES"] = ",".join(map(str, rasters.dates))
     if recipe.threshold is not None:

@@ -59,7 +59,7 @@ def item_text(work: Work, counts: Sequence[Counts]) -> str:
 
 def map_item(work: Work, counts: Sequence[Counts]) -> dict[str, Any]:
     """The item of a finished prediction; see `item_text`."""
-    base, grid = work.out.parent, work.grid
+    base, grid = work.out.parent, work.source.grid
     place = footprint(grid)
     layers = zip(work.product.files(work.out).items(), work.product.layers(), counts, strict=True)
     assets: dict[str, dict[str, Any]] = {

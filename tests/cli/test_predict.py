@@ -473,6 +473,12 @@ def test_ranks_of_a_launcher_take_whole_scenes(
         (["model.ckpt", "scene.tif", "--seam-map", "taken.png"], OutputError, "'taken.png' exists already"),
         (["model.ckpt", "scene.tif", "b.tif", "--seam-map", "x.png"], ConfigError, "there are 2 maps"),
         (["model.ckpt", "scene.tif", "--bands", "B1,B2"], BandError, "2 band names given"),
+        (["model.ckpt", "scene.tif", "--pixel-size", "0"], ConfigError, "metres above 0; found 0"),
+        (
+            ["model.ckpt", "scene.tif", "--pixel-size", "5000"],
+            ConfigError,
+            "smaller than one pixel of 5000 m",
+        ),
     ],
 )
 def test_bad_input_is_an_error_of_eoseg_and_leaves_nothing(
@@ -500,6 +506,7 @@ def test_bad_input_is_an_error_of_eoseg_and_leaves_nothing(
         (["--batch-size", "0"], "expected a whole number of at least 1, found '0'"),
         (["--bands", "B02,,B03"], "expected names with commas between them"),
         (["--nodata", "none"], "invalid float value: 'none'"),
+        (["--pixel-size", "10m"], "expected 'auto', 'native' or metres, found '10m'"),
         (["--tiles", "auto"], "unrecognized arguments: --tiles"),
     ],
 )
@@ -571,6 +578,28 @@ def test_parts_of_a_scene_and_bands_in_files_are_mapped_as_the_scene(
         )
     assert sources_of(maps / "right_map.tif") == ["../left.tif", "../right.tif"]
     assert sources_of(maps / "product_map.tif") == [f"../product/x_{name}.tif" for name in BANDS]
+
+
+def test_a_scene_of_another_pixel_size_is_read_at_that_of_the_training(
+    make_scene: MakeScene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(BANDS, parse_classes(["dark", "bright"]), pixel_metres=10.0)
+    model = make_checkpoint(tmp_path / "mlp.ckpt", "mlp", "segmentation", schema, hidden="4")
+    coarse = np.random.default_rng(0).integers(1, 255, (3, 20, 30), np.uint8)
+    fine = make_scene("fine.tif", coarse.repeat(4, 1).repeat(4, 2), names=BANDS, pixel=(2.5, 2.5))
+    predict(model, make_scene("coarse.tif", coarse, names=BANDS), "--out", tmp_path / "coarse_map.tif")
+    assert "pixels are" not in capsys.readouterr().out
+    predict(model, fine, "--out", tmp_path / "map.tif")
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Note: '{fine}' is read at 10 m, as the network was trained; its own pixels are 2.5 m." in said
+    assert "9,600 px in" in said
+    expected = classes_of(tmp_path / "coarse_map.tif").repeat(4, 0).repeat(4, 1)
+    np.testing.assert_array_equal(classes_of(tmp_path / "map.tif"), expected)
+    for size, told in (("native", ""), ("5", "is read at 5 m, as asked for")):
+        predict(model, fine, "--out", tmp_path / f"{size}.tif", "--pixel-size", size)
+        said = " ".join(capsys.readouterr().out.split())
+        assert told in said
+        assert ("is read at" in said) == bool(told)
 
 
 def test_a_folder_of_several_scenes_is_refused(

@@ -100,6 +100,13 @@ def test_edges_bend_as_the_crs_does(crs: str, place: Affine, drawn: list[Polygon
     assert (found != expected).sum() <= 2  # centres within a few metres of an edge
 
 
+def test_an_area_on_another_grid_holds_all_pixels_that_it_touches() -> None:
+    coarse = Grid(GRID.crs, GRID.transform @ Affine.scale(3), 4, 5)
+    around, rows, cols = SLANTED.around(coarse).mask(coarse.window), *np.nonzero(SLANTED.mask(GRID.window))
+    assert around[rows // 3, cols // 3].all()
+    assert not around.all()
+
+
 def test_an_area_larger_than_the_area_of_use_of_the_crs_is_fine() -> None:
     found = area([box(-180, -90, 180, 90)], "EPSG:4326").on(GRID, image="s.tif")
     assert found.mask(GRID.window).all()

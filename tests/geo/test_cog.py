@@ -130,6 +130,19 @@ def test_files_beside_a_map_may_be_there_where_its_parts_are(tmp_path: Path) -> 
     parts.remove()
 
 
+@pytest.mark.parametrize(("side", "version"), [(3000, 42), (50_000, 43)])
+def test_a_file_that_may_exceed_4_gb_is_a_bigtiff(tmp_path: Path, side: int, version: int) -> None:
+    """Nothing is written but the header: GDAL decides by the size before compression, 2.5 GB here."""
+    options = cog.creation_options(PLAIN, 1)
+    decisive = {"compress": options["COMPRESS"], "bigtiff": options["BIGTIFF"], "sparse_ok": "yes"}
+    path = tmp_path / "a.tif"
+    rasterio.open(
+        path, "w", height=side, width=side, count=1, dtype="uint8", crs="EPSG:4326", **decisive
+    ).close()
+    header = path.read_bytes()[:4]
+    assert header == b"II" + version.to_bytes(2, "little")
+
+
 def test_several_bands_lie_in_one_file(tmp_path: Path) -> None:
     layer = Layer(bands=("a", "b", "c"), overviews="AVERAGE")
     values = np.stack([noise(150, 210) + number for number in range(3)]).astype(np.uint8)

@@ -30,6 +30,17 @@ def test_a_run_goes_on_with_the_tiles_that_are_missing(tmp_path: Path) -> None:
     assert read_progress(tmp_path / "m.tif") == (20, 20)
 
 
+def test_parts_may_lie_elsewhere(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    fill(parts, until=3)
+    inner = Parts(
+        parts.target, parts.grid, parts.layers, parts.cores, fingerprint={}, folder=parts.folder / "inner"
+    )
+    assert pending(inner) == list(range(20))
+    inner.remove()
+    assert pending(make_parts(tmp_path)) == list(range(3, 20))
+
+
 def test_another_run_is_refused_by_name_and_replaced_on_demand(tmp_path: Path) -> None:
     fill(make_parts(tmp_path), until=3)
     with pytest.raises(OutputError, match=r"another run: the scene was 's.tif' and is 't.tif'.*--overwrite"):

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parts_factory import WIDTH, fill, make_parts, pending, values_of
+from affine import Affine
+from parts_factory import BYTES, WIDTH, fill, make_parts, pending, values_of
 
 from eoseg.errors import BusyError, OutputError
-from eoseg.geo.parts import is_busy
+from eoseg.geo.grid import Grid
+from eoseg.geo.parts import Parts, is_busy
 from eoseg.geo.share import Share
+from eoseg.geo.tiles import plan_tiles
+from eoseg.geo.window import Window
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -21,6 +25,22 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
             for layer, expected in enumerate(values_of(parts, index)):
                 found = share.read(layer, core)
                 np.testing.assert_array_equal(found, expected.reshape(found.shape))
+
+
+def test_values_beyond_4_gb_are_where_they_belong(tmp_path: Path) -> None:
+    """Files of 5 GB each, of which next to nothing is on disk."""
+    grid = Grid(None, Affine.identity(), 70_000, 70_000)
+    cores = plan_tiles(70_000, 70_000, core=35_000, halo=0, stride=1)
+    parts = Parts(tmp_path / "m.tif", grid, [BYTES], cores, fingerprint={})
+    last = Window(69_990, 69_000, 10, 1000)
+    with Share(parts, 0) as share:
+        values = np.arange(10_000, dtype=np.uint16).astype(np.uint8).reshape(1, 10, 1000)
+        share._put(0, BYTES, last, values)
+        np.testing.assert_array_equal(share.read(0, last), values)
+        assert not share.read(0, Window(0, 0, 10, 1000)).any()
+    with parts.raw_path(0, 0).open("rb") as file:
+        file.seek(69_991 * 70_000 + 69_003)
+        assert file.read(2) == values[0, 1, 3:5].tobytes()
 
 
 @pytest.mark.parametrize("cut", [1, 5, 9])

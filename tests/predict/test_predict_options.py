@@ -20,6 +20,10 @@ from eoseg.predict import Disagreement, Prediction, PredictOptions
         ({"check_seams": 0}, "1 or more tiles; found 0"),
         ({"bands": ("B02", "")}, "found 'B02,'"),
         ({"bands": ()}, "Name each band"),
+        ({"pixel_size": 0}, "'auto', 'native' or metres above 0; found 0"),
+        ({"pixel_size": float("nan")}, "metres above 0; found nan"),
+        ({"pixel_size": float("inf")}, "metres above 0; found inf"),
+        ({"pixel_size": "own"}, "'auto', 'native' or metres above 0; found own"),
     ],
 )
 def test_an_impossible_option_is_refused(values: dict[str, object], words: str) -> None:

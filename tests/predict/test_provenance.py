@@ -27,14 +27,17 @@ from eoseg.predict.provenance import (
 )
 
 
-def describe(path: Path, *, scale: float = 1.0, core: int = 32, **options: object) -> dict[str, str]:
+def describe(
+    path: Path, *, scale: float = 1.0, core: int = 32, read_at: float | None = None, **options: object
+) -> dict[str, str]:
     body = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False))
     nn.init.constant_(body[0].weight, scale)
     layout = Layout(plan_tiles(40, 50, core=core, halo=0, stride=1), 1, True, "")
     with Scene(path) as scene:
         rasters = DatedRasters("single", (str(path),))
         chosen = PredictOptions(**options)
-        return fingerprint(make_network(body), make_recipe(), rasters, scene.grid, layout, chosen, None)
+        arguments = (make_network(body), make_recipe(), rasters, scene.grid, layout, chosen, None)
+        return fingerprint(*arguments, pixel_size=read_at)
 
 
 @pytest.fixture
@@ -63,6 +66,12 @@ def test_the_same_run_is_the_same(scene: Path) -> None:
 def test_what_changes_values_is_told_by_name(scene: Path, change: dict[str, object], name: str) -> None:
     before, after = describe(scene), describe(scene, **change)
     assert [key for key in before if before[key] != after[key]] == [name]
+    assert run_name(before) != run_name(after)
+
+
+def test_another_pixel_size_is_another_run(scene: Path) -> None:
+    before, after = describe(scene), describe(scene, read_at=20.0)
+    assert [key for key in before if before[key] != after[key]] == ["the pixel size"]
     assert run_name(before) != run_name(after)
 
 

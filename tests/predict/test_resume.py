@@ -2,10 +2,8 @@
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from predict_factory import BANDS, Convolutions, make_network, make_recipe, smoo
 from torch import nn
 
 from eoseg.errors import BusyError, OutputError
-from eoseg.geo.parts import parts_folder, read_progress
+from eoseg.geo.parts import parts_folder
 from eoseg.predict import Prediction, PredictOptions, Progress, Rank, predict_scene, predict_share
 
 IMAGE = smooth_noise(150, 170)
@@ -73,27 +71,49 @@ def test_an_interrupted_run_goes_on_where_it_stopped(scene: Path) -> None:
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
 sys.path[:0] = {paths!r}
 import test_resume
 from pathlib import Path
-test_resume.run(Path({scene!r}), progress=lambda progress: __import__("time").sleep(0.02))
+from eoseg.geo.parts import read_progress
+from eoseg.predict.tile_pass import TilePass
+
+scene, classify = Path({scene!r}), TilePass._classify
+
+def logged(self, batch):
+    with scene.with_name("computed").open("ab") as log:
+        log.write(b"." * len(batch))
+    return classify(self, batch)
+
+TilePass._classify = logged
+for tiles, more in {moments!r}:
+    child = os.fork()
+    if not child:
+        test_resume.run(scene, progress=lambda progress: time.sleep(0.01))
+        os._exit(0)
+    while read_progress(scene.with_name("map.tif"))[0] < tiles:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            sys.exit("it ended before it was killed")
+        time.sleep(0.001)
+    time.sleep(more)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 """
 
 
-def test_a_killed_run_loses_only_the_tiles_in_flight(scene: Path) -> None:
+def test_runs_that_are_killed_lose_only_the_tiles_in_flight(scene: Path) -> None:
+    """Five times, at any moment: in all less than two rows of six tiles each are computed twice."""
     run(scene, "whole.tif")
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-    code = KILLED.format(paths=paths, scene=str(scene))
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 300
-    while (done := read_progress(scene.with_name("map.tif"))[0]) < 8 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert 8 <= done < 30
+    rng = np.random.default_rng(0)
+    moments = [(tiles, float(rng.uniform(0, 0.02))) for tiles in (1, 6, 11, 17, 22)]
+    code = KILLED.format(paths=paths, scene=str(scene), moments=moments)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=300)
+    assert not scene.with_name("map.tif").exists()
     prediction = run(scene)
-    assert prediction.resumed >= done
+    assert prediction.resumed >= 22
+    computed = scene.with_name("computed").stat().st_size + prediction.tiles - prediction.resumed
+    assert prediction.tiles <= computed < prediction.tiles + 2 * 6
     assert content(scene) == content(scene, "whole.tif")
 
 
