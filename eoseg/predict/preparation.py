@@ -339,9 +339,10 @@ def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: P
 
 def _idle_options(layout: Layout, options: PredictOptions) -> tuple[str, ...]:
     """Which options change nothing here."""
-    if options.blend == "off" and layout.exact:
-        return ("--blend off changes nothing here: the map is exact, so its tiles are not blended.",)
-    return ()
+    if options.blend == "auto" or not (layout.exact or layout.plan.halo == 0):
+        return ()
+    why = "the map is exact" if layout.exact else "without a halo tiles do not overlap"
+    return (f"--blend off changes nothing here: {why}, so nothing would be blended.",)
 
 
 def _require_other(target: Path, scenes: Sequence[str]) -> None:

@@ -166,7 +166,12 @@ def test_a_halo_that_is_too_small_is_blended_and_one_that_suffices_is_not(scene:
 
 
 def test_without_a_halo_nothing_overlaps(scene: Path) -> None:
-    assert predict(scene, options=PredictOptions(tile=32, halo=0)).blended == 0
+    alone = predict(scene, options=PredictOptions(tile=32, halo=0, blend="off"))
+    assert alone.blended == 0
+    assert "changes nothing here: without a halo tiles do not overlap" in alone.notices[0]
+    default = predict(scene, name="b.tif", options=PredictOptions(tile=32, halo=0))
+    assert (default.blended, default.notices) == (0, ())
+    assert default.path.read_bytes() == alone.path.read_bytes()
 
 
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
