@@ -13,10 +13,19 @@ def print_estimate(estimate: "Estimate") -> None:
     """Print what a map will take, before its first tile."""
     memory, disk = estimate.memory_bytes / 2**20, estimate.disk_bytes / 2**20
     print(
-        f"{estimate.tiles} tile(s) of {estimate.tile} px: about {memory:,.0f} MB of memory for a pass of the "
-        f"network, {disk:,.0f} MB on disk until the map is complete",
+        f"{estimate.tiles} tile(s) of {estimate.tile} px: about {_duration(estimate.seconds)}, "
+        f"{memory:,.0f} MB of memory for a pass of the network, {disk:,.0f} MB on disk until the map is "
+        "complete",
         flush=True,
     )
+
+
+def _duration(seconds: float) -> str:
+    """A duration as precise as an estimate is."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def print_prediction(prediction: "Prediction", recipe: "Recipe") -> None:

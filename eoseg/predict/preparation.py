@@ -15,11 +15,13 @@ from eoseg.geo.cog import require_writable
 from eoseg.geo.grid import Grid
 from eoseg.geo.parts import Parts, parts_folder
 from eoseg.geo.scene import Scene
+from eoseg.geo.settings import gdal_settings
 from eoseg.geo.stack import SceneStack
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
+from eoseg.predict.duration import time_pass, total_seconds
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
 from eoseg.predict.options import Estimate, PredictOptions
 from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
@@ -27,6 +29,7 @@ from eoseg.predict.products import Product, make_product
 from eoseg.predict.provenance import fingerprint, is_made, run_name
 from eoseg.predict.ranks import Rank
 from eoseg.predict.reader import read_tile
+from eoseg.predict.reading import Reading, plan_reading
 from eoseg.predict.receptive import network_context, takes_dates
 from eoseg.predict.runtime import Images, Runtime, choose_runtime
 from eoseg.recipe import Recipe
@@ -52,6 +55,7 @@ class Work:
     scenes: Sequence[Scene | SceneStack]
     """The scene, opened once for each thread that reads."""
     layout: Layout
+    reading: Reading
     product: Product
     classifier: Classifier
     runtime: Runtime
@@ -85,12 +89,25 @@ class Work:
         return False
 
     @property
-    def estimate(self) -> Estimate:
-        """What it will take."""
+    def disk_bytes(self) -> int:
+        """What the parts take on disk."""
         layers = self.product.layers()
-        disk = sum(layer.pixel_bytes for layer in layers) * self.grid.height * self.grid.width
-        plan = self.layout.plan
-        return Estimate(len(plan), plan.core, self.layout.pass_bytes, disk)
+        return sum(layer.pixel_bytes for layer in layers) * self.grid.height * self.grid.width
+
+    def estimate(self, finished: int = 0) -> Estimate:
+        """What it will take; a small pass of the network is timed for it.
+
+        Args:
+            finished: Tiles that an earlier run has left.
+        """
+        layout, pixel_seconds = self.layout, self.runtime.pixel_seconds
+        if pixel_seconds is None:
+            pixel_seconds = time_pass(
+                self.classifier.run, layout, self.classifier.example, device=self.device
+            )
+        pixels = self.grid.height * self.grid.width
+        seconds = total_seconds(pixel_seconds, layout, pixels=pixels, finished=finished)
+        return Estimate(len(layout.plan), layout.plan.core, layout.pass_bytes, self.disk_bytes, seconds)
 
     def begin(self) -> Parts:
         """The folder of the run, begun or found.
@@ -98,7 +115,7 @@ class Work:
         Raises:
             OutputError: It holds another run, cannot be made, or the disk is too small.
         """
-        needed, free = self.estimate.disk_bytes, shutil.disk_usage(self.out.parent).free
+        needed, free = self.disk_bytes, shutil.disk_usage(self.out.parent).free
         if needed > free and not parts_folder(self.out).exists():
             raise OutputError(
                 f"'{self.out}' needs {needed / 2**20:,.0f} MB while it is made; its disk has "
@@ -160,8 +177,16 @@ def prepare(
     _require_dates(network, recipe, rasters)
     steps = len(rasters.paths)
     layout = _layout(network, recipe, source.grid, steps, options)
+    reading = plan_reading(
+        layout.plan,
+        block_shape=source.block_shape,
+        pixel_bytes=source.pixel_bytes,
+        at_most=options.cache_bytes,
+    )
+    _logger.debug("reading: %s", reading)
+    stack.enter_context(gdal_settings(reading.cache_bytes))
     days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
-    classifier = Classifier(network, product, device=device, days=days)
+    classifier = Classifier(network, product, device=device, steps=steps, days=days)
     runtime = choose_runtime(
         network,
         recipe,
@@ -185,6 +210,7 @@ def prepare(
         matched.notices,
         scenes,
         layout,
+        reading,
         product,
         classifier,
         runtime,

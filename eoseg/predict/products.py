@@ -16,7 +16,7 @@ from torch import Tensor
 
 from eoseg.errors import CheckpointError, ConfigError
 from eoseg.geo.layer import Counts, Layer
-from eoseg.geo.mapfile import class_layer, label_layer, probability_layer, probability_path, quantise
+from eoseg.geo.mapfile import PROBABILITY_STEPS, class_layer, label_layer, probability_layer, probability_path
 from eoseg.geo.valuefile import value_layer
 from eoseg.predict.options import ValueRange
 from eoseg.recipe import IGNORE, MapClass, Quantity, Recipe
@@ -126,7 +126,7 @@ class ClassProduct(Product):
         classes = np.where(valid, chosen.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE))
         if chances is None or not self.has_probabilities:
             return (classes,)
-        return classes, quantise(chances.cpu().numpy(), valid)
+        return classes, _quantised(chances, valid)
 
     def empty(self, height: int, width: int) -> Layers:
         """`IGNORE` everywhere."""
@@ -171,7 +171,7 @@ class LabelProduct(Product):
         labels = np.where(valid, labels, np.uint8(IGNORE))  # (K, h, w)
         if not self.has_probabilities:
             return (labels,)
-        return labels, quantise(logits.float().sigmoid().cpu().numpy(), valid)
+        return labels, _quantised(logits.float().sigmoid(), valid)
 
     def empty(self, height: int, width: int) -> Layers:
         """`IGNORE` everywhere."""
@@ -255,8 +255,18 @@ def make_product(recipe: Recipe, *, probabilities: bool) -> Product:
     return ClassProduct(schema.classes, threshold=recipe.threshold, probabilities=probabilities)
 
 
+def _quantised(chances: Tensor, valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Probabilities `(K, h, w)` as `eoseg.geo.mapfile.quantise` stores them, made on their device.
+
+    One byte of each leaves it, not four.
+    """
+    steps = (chances * PROBABILITY_STEPS).round_().to(torch.uint8).cpu().numpy()
+    return np.where(valid, steps, np.uint8(IGNORE))
+
+
 def _require_finite(values: Tensor) -> None:
-    if not torch.isfinite(values).all():
+    # NaN is passed on to both ends; in one pass, where a test of each value takes several.
+    if not all(map(torch.isfinite, values.aminmax())):
         raise CheckpointError(
             "The network gives values that are no finite numbers. Its training diverged: train again with a "
             "smaller learning rate, or use an earlier checkpoint."

@@ -70,7 +70,18 @@ def test_a_scene_without_metres_has_no_area(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_it_will_take_is_said_first(capsys: pytest.CaptureFixture[str]) -> None:
-    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20))
+    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, 250.0))
     said = capsys.readouterr().out
-    assert said.startswith("9 tile(s) of 768 px: about 3,072 MB of memory")
+    assert said.startswith("9 tile(s) of 768 px: about 4 min, 3,072 MB of memory")
     assert "5 MB on disk" in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 s"), (42.4, "42 s"), (119.0, "2 min"), (3600.0, "60 min"), (9000.0, "2 h 30 min")],
+)
+def test_the_time_is_as_precise_as_an_estimate_is(
+    seconds: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_estimate(Estimate(1, 64, 0, 0, seconds))
+    assert f"about {said}, " in capsys.readouterr().out
