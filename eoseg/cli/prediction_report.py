@@ -19,10 +19,19 @@ def print_estimate(estimate: "Estimate") -> None:
     if estimate.strip_bytes:
         strip = f" and {max(1, estimate.strip_bytes / 2**20):,.0f} MB to blend tiles"
     print(
-        f"{estimate.tiles} tile(s) of {estimate.tile} px{again}{passes}: about {memory:,.0f} MB of memory "
-        f"for a pass of the network{strip}, {disk:,.0f} MB on disk until the map is complete",
+        f"{estimate.tiles} tile(s) of {estimate.tile} px{again}{passes}: about "
+        f"{_duration(estimate.seconds)}, {memory:,.0f} MB of memory for a pass of the network{strip}, "
+        f"{disk:,.0f} MB on disk until the map is complete",
         flush=True,
     )
+
+
+def _duration(seconds: float) -> str:
+    """A duration as precise as an estimate is."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def print_prediction(prediction: "Prediction", recipe: "Recipe", *, seams_checked: bool = False) -> None:

@@ -24,6 +24,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from eoseg.errors import OutputError
 from eoseg.geo.layer import Counts, Layer
+from eoseg.geo.overviews import write_envi_header, write_mode_overviews
 from eoseg.geo.parts import Parts, Piece, parts_folder, told
 from eoseg.geo.scene import gdal_message
 from eoseg.geo.share import Share
@@ -32,8 +33,9 @@ from eoseg.recipe import IGNORE
 
 COG_BLOCK = 512
 """Height and width of the blocks of the finished file in pixels."""
+COMPRESSION = {"COMPRESS": "DEFLATE"}
 
-_READ_BACK = 2 * COG_BLOCK
+_STRIP_BYTES = 32 * 2**20  # that are compared at a time
 _ENVI_TYPES = {"uint8": 1, "float32": 4}
 
 
@@ -124,6 +126,8 @@ def _build(parts: Parts, number: int, path: Path, tags: Mapping[str, str], threa
     layer, cog = parts.layers[number], _cog_path(parts, number)
     with _told(path, "finished"), quiet_georeference():
         virtual = _virtual_raster(parts, number, {**tags, **layer.tags})
+        if layer.overviews == "MODE" and layer.dtype == "uint8":
+            _add_overviews(virtual, write_mode_overviews(virtual, f"{number}.overview", least=COG_BLOCK))
         rasterio.shutil.copy(virtual, cog, driver="COG", **creation_options(layer, threads))
         sidecar = _sidecar_path(parts, number)
         sidecar.unlink(missing_ok=True)
@@ -151,7 +155,7 @@ def creation_options(layer: Layer, threads: int) -> dict[str, str]:
     See https://gdal.org/en/stable/drivers/raster/cog.html.
     """
     return {
-        "COMPRESS": "DEFLATE",
+        **COMPRESSION,
         "PREDICTOR": "YES" if layer.dtype == "float32" else "NO",  # classes gain nothing by one
         "BLOCKSIZE": str(COG_BLOCK),
         "OVERVIEW_RESAMPLING": layer.overviews,
@@ -166,11 +170,12 @@ def _virtual_raster(parts: Parts, number: int, tags: Mapping[str, str]) -> Path:
     for share in range(parts.shares):
         raw = parts.raw_path(share, number)
         first, end = parts.rows(share)
-        raw.with_name(f"{raw.name}.hdr").write_text(
-            f"ENVI\nsamples = {parts.grid.width}\nlines = {end - first}\nbands = {len(layer.bands)}\n"
-            f"header offset = 0\nfile type = ENVI Standard\ndata type = {_ENVI_TYPES[layer.dtype]}\n"
-            "interleave = bsq\nbyte order = 0\n",
-            encoding="ascii",
+        write_envi_header(
+            raw,
+            height=end - first,
+            width=parts.grid.width,
+            bands=len(layer.bands),
+            data_type=_ENVI_TYPES[layer.dtype],
         )
     path.unlink(missing_ok=True)
     with rasterio.open(
@@ -194,6 +199,19 @@ def _virtual_raster(parts: Parts, number: int, tags: Mapping[str, str]) -> Path:
             }
             dataset.update_tags(band, ns="new_vrt_sources", **sources)
     return path
+
+
+def _add_overviews(virtual: Path, overviews: Sequence[Path]) -> None:
+    """Name the overviews of each band in the virtual raster: GDAL then takes them instead of making some."""
+    head, *bands = virtual.read_text(encoding="utf-8").split("</VRTRasterBand>")
+    for number in range(len(bands)):
+        lines = "".join(
+            f'<Overview><SourceFilename relativeToVRT="1">{path.name}</SourceFilename>'
+            f"<SourceBand>{number + 1}</SourceBand></Overview>"
+            for path in overviews
+        )
+        bands[number] = f"{lines}</VRTRasterBand>{bands[number]}"
+    virtual.write_text("".join((head, *bands)), encoding="utf-8")
 
 
 def _source_xml(piece: Piece, name: str, band: int) -> str:
@@ -226,7 +244,7 @@ def _read_back(parts: Parts, number: int) -> Counts | None:
     with rasterio.open(_cog_path(parts, number)) as dataset:
         for piece in parts.pieces():
             with Share(parts, piece.share, wait=True, check=False) as share:
-                for window in _windows(piece.window):
+                for window in _windows(piece.window, parts.layers[number].pixel_bytes):
                     stored = share.read(number, window)
                     area = RasterioWindow(window.col, window.row, window.width, window.height)
                     if not _equal(stored, dataset.read(window=area)):
@@ -235,14 +253,18 @@ def _read_back(parts: Parts, number: int) -> Counts | None:
     return counts
 
 
-def _windows(area: Window) -> Iterator[Window]:
-    """Cut an area along the lattice of the file's blocks."""
+def _windows(area: Window, pixel_bytes: int) -> Iterator[Window]:
+    """Cut an area along the lattice of the file's blocks, into rows of them where memory allows.
+
+    Rows of the whole width are one piece of the file of a share.
+    """
+    step = max(1, _STRIP_BYTES // (COG_BLOCK**2 * pixel_bytes)) * COG_BLOCK
     row = area.row
     while row < area.row_stop:
-        row_stop = min(area.row_stop, (row // _READ_BACK + 1) * _READ_BACK)
+        row_stop = min(area.row_stop, (row // COG_BLOCK + 1) * COG_BLOCK)
         col = area.col
         while col < area.col_stop:
-            col_stop = min(area.col_stop, (col // _READ_BACK + 1) * _READ_BACK)
+            col_stop = min(area.col_stop, (col // step + 1) * step)
             yield Window.from_stops(row, col, row_stop, col_stop)
             col = col_stop
         row = row_stop

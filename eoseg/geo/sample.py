@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from eoseg.geo.scene import Scene
 from eoseg.geo.window import Window
 
-_WINDOWS = 8  # per axis
+WINDOWS = 8
+"""Windows per axis."""
 _WINDOW_PX = 64
 
 
@@ -24,19 +25,23 @@ class Sample:
     """Whether the sample is the whole scene."""
 
 
-def sample_scene(scene: Scene, *, seed: int = 0) -> Sample:
+def sample_scene(scene: Scene, *, seed: int = 0, windows: int = WINDOWS) -> Sample:
     """Read up to 8 x 8 windows of 64 x 64 px, which lie evenly over a scene, moved a little by chance.
+
+    Each lies in one block of the file where blocks are that large, since a block is decoded whole.
 
     Args:
         scene: An open scene.
         seed: Of the movement.
+        windows: Windows per axis, where the scene is larger than 8 x 8 of them.
 
     Raises:
         DataError: The scene cannot be read there.
     """
     rng = np.random.default_rng(seed)
     height, width = scene.grid.height, scene.grid.width
-    rows, cols = _starts(height, rng), _starts(width, rng)
+    block_height, block_width = scene.block_shape
+    rows, cols = _starts(height, block_height, windows, rng), _starts(width, block_width, windows, rng)
     pieces, pixels = [], 0
     for row in rows:
         for col in cols:
@@ -48,9 +53,14 @@ def sample_scene(scene: Scene, *, seed: int = 0) -> Sample:
     return Sample(values, values.shape[1] / pixels, pixels == height * width)
 
 
-def _starts(size: int, rng: np.random.Generator) -> list[int]:
+def _starts(size: int, block: int, windows: int, rng: np.random.Generator) -> list[int]:
     """First rows or columns of the windows."""
-    if size <= _WINDOWS * _WINDOW_PX:
+    if size <= WINDOWS * _WINDOW_PX:
         return list(range(0, size, _WINDOW_PX))
-    step = size / _WINDOWS
-    return [int(step * place + rng.uniform(0, step - _WINDOW_PX)) for place in range(_WINDOWS)]
+    step = size / windows
+    starts = [int(step * place + rng.uniform(0, step - _WINDOW_PX)) for place in range(windows)]
+    # One that begins near the end of a block is moved up to it.
+    return [
+        min(start, start // block * block + block - _WINDOW_PX) if block > _WINDOW_PX else start
+        for start in starts
+    ]

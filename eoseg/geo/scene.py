@@ -22,6 +22,7 @@ from eoseg.geo.window import Window
 from eoseg.recipe import match_bands
 
 _COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+_EXACT_IN_FLOAT32 = ("uint8", "int8", "uint16", "int16", "float32")
 type NodataPolicy = Literal["any", "all"]
 """Whether a pixel without a value in any band is invalid, or only one without a value in all bands."""
 
@@ -95,7 +96,13 @@ class Scene:
         self._numbers = [numbers[place] for place in places]
         self.dtype = str(np.result_type(*(dataset.dtypes[n - 1] for n in self._numbers)))
         self._has_floats = np.dtype(self.dtype).kind == "f"
+        # Of these types float32 holds every value, so that nodata may be looked for after the conversion.
+        self._fits_float32 = self.dtype in _EXACT_IN_FLOAT32
         self.block_shape: tuple[int, int] = dataset.block_shapes[self._numbers[0] - 1]
+        is_mixed = str(dataset.profile.get("interleave", "")).lower() == "pixel"
+        decoded = range(1, dataset.count + 1) if is_mixed else self._numbers
+        self.pixel_bytes = sum(np.dtype(dataset.dtypes[n - 1]).itemsize for n in decoded)
+        """Of a pixel in the bands that are decoded together."""
         self.nodata = nodata if nodata is not None else dataset.nodatavals[self._numbers[0] - 1]
         self._nodata = [nodata if nodata is not None else dataset.nodatavals[n - 1] for n in self._numbers]
         flags = [dataset.mask_flag_enums[n - 1] for n in self._numbers]
@@ -126,10 +133,10 @@ class Scene:
             DataError: The file cannot be read there, for example because it is truncated.
         """
         shape, bands = (window.height, window.width), len(self._numbers)
-        image = np.zeros((bands, *shape), np.float32)
+        inside = window.intersection(self.grid.window)
+        image = (np.empty if inside == window else np.zeros)((bands, *shape), np.float32)
         # Where a pixel needs all bands, one array is enough: each band takes from it what it lacks.
         known = np.zeros((1 if self._needs_all else bands, *shape), np.bool_)
-        inside = window.intersection(self.grid.window)
         if inside is None:
             return image, known[0]
         rows, cols = inside.slices_in(window)
@@ -137,42 +144,44 @@ class Scene:
         valid = known[0]
         if not self._needs_all:
             valid = known.any(axis=0)
-            for band, has_value, fill in zip(image, known, self._fill, strict=True):
-                band[~has_value] = fill
+            _fill_gaps(image, known, self._fill)
         if not valid.all():
-            image[:, ~valid] = 0
+            _fill_gaps(image, [valid] * bands, [0.0] * bands)
         return image, valid
 
     def _read_into(self, window: Window, image: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
         """Fill views of the image and of what is known of it; the window lies inside the scene."""
-        raw, masks = self._read_file(window)
+        # GDAL converts while it copies.
+        raw: NDArray[Any] = image if self._fits_float32 else np.empty(image.shape, self.dtype)
+        masks = self._read_file(window, raw)
         known[:] = True
         each = list(known) * (len(raw) // len(known))
         for has_value, mask in zip(each, masks, strict=False):
             has_value &= mask > 0
         for band, has_value, nodata in zip(raw, each, self._nodata, strict=True):
-            if nodata is not None and _holds(band.dtype, nodata):
+            if nodata is not None and _holds(np.dtype(self.dtype), nodata):
                 # The value may have passed through text or float64: compare in the file's own type.
                 has_value &= band != np.asarray(nodata).astype(band.dtype)
-        image[:] = raw
+        if raw is not image:
+            image[:] = raw
         if self._is_scaled:
             image *= self._scales
             image += self._offsets
-        if raw.dtype.kind == "f":
+        if self._has_floats:
             for band, has_value in zip(image, each, strict=True):
                 has_value &= np.isfinite(band)
 
-    def _read_file(self, window: Window) -> tuple[NDArray[np.generic], Sequence[NDArray[np.uint8]]]:
-        """What is in the file, `(C, h, w)`, and for each band its mask `(h, w)`, where there are masks."""
+    def _read_file(self, window: Window, into: NDArray[Any]) -> Sequence[NDArray[np.uint8]]:
+        """Read what is in the file, `(C, h, w)`, and for each band its mask `(h, w)`, where there are any."""
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
             with remote_settings(needed=self._is_remote):
-                raw = self._dataset.read(self._numbers, window=area)
+                self._dataset.read(self._numbers, window=area, out=into)
                 masks: Sequence[NDArray[np.uint8]] = []
                 if self._has_mask:
                     masks = self._dataset.read_masks(self._numbers, window=area)
                 elif self._alpha is not None:
-                    masks = [self._dataset.read(self._alpha, window=area)] * len(raw)
+                    masks = [self._dataset.read(self._alpha, window=area)] * len(into)
         except (RasterioError, ValueError) as error:
             message = gdal_message(error)
             remedy = "The file may be truncated: copy or download it again."
@@ -182,7 +191,7 @@ class Scene:
                 f"'{shown(self.path)}' cannot be read at rows {window.row} to {window.row_stop - 1}: "
                 f"{message}. {remedy}"
             ) from error
-        return raw, masks
+        return masks
 
     def close(self) -> None:
         """Close the file."""
@@ -265,6 +274,14 @@ def grid_of(dataset: rasterio.DatasetReader, *, path: str) -> Grid:
             "Give it the right one: rio edit-info --transform '[...]', or gdal_edit.py -a_ullr."
         )
     return Grid(dataset.crs, transform, dataset.height, dataset.width)
+
+
+def _fill_gaps(
+    image: NDArray[np.float32], known: Sequence[NDArray[np.bool_]], values: Sequence[float]
+) -> None:
+    """Give the pixels of each band that have no value one."""
+    for band, has_value, value in zip(image, known, values, strict=True):
+        np.copyto(band, value, where=~has_value)
 
 
 def _column(values: Sequence[float]) -> NDArray[np.float32]:

@@ -3,10 +3,11 @@
 import fcntl
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
+from itertools import groupby
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -19,6 +20,7 @@ from eoseg.geo.parts import END, Parts, told
 from eoseg.geo.window import Window
 
 _LEAST_BYTES = 16  # GDAL does not look at smaller files
+_STRIP_BYTES = 8 * 2**20  # of a band that are read at a time
 
 
 class Share:
@@ -76,15 +78,12 @@ class Share:
         """Which tiles are whole; the journal keeps only their lines."""
         assert self._journal is not None
         self._journal.seek(0)
-        kept: dict[int, bytes] = {}
         start, stop = self.parts.bounds(self.number)
         lines = self._journal.read().splitlines(keepends=True)
-        for line in lines:
-            entry = _read_line(line, len(self.parts.layers))
-            if entry is None or not start <= entry.index < stop:
-                continue
-            if self._checksums(self.parts.cores.tile(entry.index).core) == entry.checksums:
-                kept[entry.index] = line
+        noted = [(_read_line(line, len(self.parts.layers)), line) for line in lines]
+        entries = [(entry, line) for entry, line in noted if entry and start <= entry.index < stop]
+        found = self._checksums({entry.index for entry, _ in entries})
+        kept = {entry.index: line for entry, line in entries if found[entry.index] == entry.checksums}
         self.skipped = sum(b" s " in line for line in kept.values())
         if len(kept) < stop - start and list(kept.values()) != lines:
             self._journal.truncate(0)
@@ -92,19 +91,54 @@ class Share:
             self._journal.flush()
         return set(kept)
 
-    def _checksums(self, core: Window) -> tuple[int, ...]:
-        return tuple(zlib.crc32(self.read(number, core)) for number in range(len(self.parts.layers)))
+    def _checksums(self, indices: Iterable[int]) -> dict[int, tuple[int, ...]]:
+        """Checksums of what the files hold for some tiles, one for each layer.
+
+        Tiles of one row are read together, because rows of the whole width are one piece of the file.
+        """
+        columns, found = self.parts.cores.columns, dict[int, tuple[int, ...]]()
+        for _, group in groupby(sorted(indices), key=lambda index: index // columns):
+            cores = {index: self.parts.cores.tile(index).core for index in group}
+            for layer in range(len(self.parts.layers)):
+                for index, checksum in self._row_checksums(layer, cores).items():
+                    found[index] = (*found.get(index, ()), checksum)
+        return found
+
+    def _row_checksums(self, layer: int, cores: Mapping[int, Window]) -> dict[int, int]:
+        """Checksums of a layer's values for tiles side by side."""
+        kind, sums = self.parts.layers[layer], dict.fromkeys(cores, 0)
+        first = next(iter(cores.values()))
+        step = max(1, _STRIP_BYTES // (self.parts.grid.width * kind.item_bytes))
+        for band in range(len(kind.bands)):
+            for row in range(first.row, first.row_stop, step):
+                values = self._read_rows(layer, band, row, min(row + step, first.row_stop))
+                for index, core in cores.items():
+                    own = np.ascontiguousarray(values[:, core.col : core.col_stop])
+                    sums[index] = zlib.crc32(own, sums[index])
+        return sums
+
+    def _read_rows(self, layer: int, band: int, row: int, row_stop: int) -> NDArray[Any]:
+        """Whole rows of a band, `(rows, width)`."""
+        kind, width = self.parts.layers[layer], self.parts.grid.width
+        values = np.empty((row_stop - row, width), kind.dtype)
+        begin = band * (self._end_row - self._first_row) + row - self._first_row
+        self._fill(layer, values, begin * width * kind.item_bytes)
+        return values
 
     def read(self, layer: int, window: Window) -> NDArray[Any]:
         """What a layer holds in a window, `(bands, height, width)`."""
         kind = self.parts.layers[layer]
         values = np.empty((len(kind.bands), window.height, window.width), kind.dtype)
         for rows, offset in self._rows(kind, window, values):
-            self._files[layer].seek(offset)
-            read = self._files[layer].readinto(memoryview(rows).cast("B"))
-            if read != rows.nbytes:
-                rows.reshape(-1).view(np.uint8)[read:] = 0  # a file that was cut: no checksum fits
+            self._fill(layer, rows, offset)
         return values
+
+    def _fill(self, layer: int, values: NDArray[Any], offset: int) -> None:
+        """Fill an array, which is one piece of memory, from a place of a file."""
+        self._files[layer].seek(offset)
+        read = self._files[layer].readinto(memoryview(values).cast("B"))
+        if read != values.nbytes:
+            values.reshape(-1).view(np.uint8)[read:] = 0  # a file that was cut: no checksum fits
 
     def write(self, index: int, values: Sequence[NDArray[Any]], *, skipped: bool = False) -> None:
         """Write the values of a tile's core, then its line in the journal.

@@ -86,6 +86,8 @@ class SceneStack:
         self.bands, self.all_bands = first.bands, first.all_bands
         self.has_band_names = first.has_band_names
         self.nodata, self.block_shape = first.nodata, first.block_shape
+        self.pixel_bytes = first.pixel_bytes * len(self)
+        """Of a pixel of all dates in the bands that are decoded together."""
         kinds = [np.dtype(first.dtype)]
         for step in range(1, len(self)):
             scene = self._scene(step)

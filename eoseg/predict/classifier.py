@@ -35,6 +35,7 @@ class Classifier:
         product: Product,
         *,
         device: torch.device,
+        steps: int = 1,
         days: NDArray[np.float32] | None = None,
         tta: bool = False,
     ) -> None:
@@ -44,6 +45,7 @@ class Classifier:
             network: Is put into evaluation mode and moved.
             product: What the network's output means.
             device: Where it runs.
+            steps: T, the number of dates.
             days: Day of the year of each date `(T,)`; of series only.
             tta: Give the mean over the symmetries of the square, with the spread where the product has one.
         """
@@ -51,6 +53,7 @@ class Classifier:
         self.run: Runner = self._network
         """What computes logits: the network itself, or something faster in its place."""
         self._device = device
+        self._steps = steps
         self._days = None if days is None else torch.from_numpy(days).to(device)
         self.product = product
         self._tta = tta
@@ -78,6 +81,14 @@ class Classifier:
         valid = torch.from_numpy(_stack([tile.valid for tile in tiles])).to(self._device)
         days = None if self._days is None else self._days.expand(len(tiles), -1)  # (B, T)
         return image, valid, days
+
+    def example(self, count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Valid values at the training mean, as `tensors` gives those of tiles."""
+        mean = self._network.normalize.mean.float()
+        dates = () if self._network.takes_one_date else (self._steps,)
+        image = mean[:, None, None].expand(count, *dates, -1, height, width).contiguous()
+        valid = torch.ones((count, *dates, height, width), dtype=torch.bool, device=mean.device)
+        return image, valid, None if self._days is None else self._days.expand(count, -1)
 
     @torch.inference_mode()
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:

@@ -127,11 +127,18 @@ def predict_share(
             return None
         parts = work.begin()
         if announce is not None:
-            announce(work.estimate)
+            announce(work.estimate(parts.finished_tiles()))
         mine = range(rank.number, parts.shares, rank.count)
         pixels = sum(_pixels(parts, number) for number in mine)
         tile_pass = TilePass(
-            work.scenes, work.rasters.time, work.layout, work.classifier, pixels, progress, area=work.area
+            work.scenes,
+            work.rasters.time,
+            work.layout,
+            work.classifier,
+            pixels,
+            progress,
+            area=work.area,
+            reading=work.reading,
         )
         resumed = 0
         with _kept(parts, work.rasters, alone=rank.count == 1):

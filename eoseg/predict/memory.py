@@ -14,7 +14,7 @@ from eoseg.models.dispatch import DispatchMode
 
 _logger = logging.getLogger(__name__)
 
-PROBE_PX = 256
+PROBE_PX = 128
 """Height and width of the image that the memory of one pass is measured with."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from eoseg.errors import ConfigError
 from eoseg.geo.scene import NodataPolicy
-from eoseg.geo.settings import BLOCK_CACHE_BYTES
 from eoseg.geo.window import Window
 from eoseg.recipe import Quantity
 
@@ -80,10 +79,9 @@ class PredictOptions:
 
     @property
     def cache_bytes(self) -> int:
-        """Size of GDAL's cache of blocks: less where memory is short."""
-        if self.max_memory_mb is None:
-            return BLOCK_CACHE_BYTES
-        return min(BLOCK_CACHE_BYTES, self.max_memory_mb * 2**20 // 8)
+        """Size that GDAL's cache of blocks may have: less where memory is short."""
+        total = DEFAULT_MEMORY_MB if self.max_memory_mb is None else self.max_memory_mb
+        return min(DEFAULT_MEMORY_MB, total) * 2**20 // 8
 
     @property
     def strip_bytes(self) -> int:
@@ -134,6 +132,8 @@ class Estimate:
     """Of the activations of a pass; the program with its network comes on top."""
     disk_bytes: int
     """Of the parts until the map is made of them; the map itself is compressed and smaller."""
+    seconds: float
+    """That this process will take, about, without its start."""
     passes: int = 1
     """How often each tile goes through the network."""
     strip_bytes: int = 0

@@ -17,6 +17,7 @@ from eoseg.geo.homeward import Home
 from eoseg.geo.mapfile import item_path
 from eoseg.geo.parts import Parts, parts_folder
 from eoseg.geo.scene import Scene
+from eoseg.geo.settings import gdal_settings
 from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
 from eoseg.models.fitted import FittedBody
@@ -25,6 +26,7 @@ from eoseg.predict.blend import count_computed
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
+from eoseg.predict.duration import time_pass, total_seconds
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
 from eoseg.predict.opening import open_scene
 from eoseg.predict.options import Estimate, PredictOptions
@@ -33,6 +35,7 @@ from eoseg.predict.products import Product
 from eoseg.predict.provenance import fingerprint, is_made, run_name
 from eoseg.predict.ranks import Rank
 from eoseg.predict.reader import read_tile
+from eoseg.predict.reading import Reading, plan_reading
 from eoseg.predict.receptive import network_context, takes_dates
 from eoseg.predict.runtime import Images, Runtime, choose_runtime
 from eoseg.predict.symmetries import SYMMETRIES
@@ -59,6 +62,7 @@ class Work:
     scenes: Sequence[Scene | SceneStack]
     """The scene, opened once for each thread that reads."""
     layout: Layout
+    reading: Reading
     product: Product
     network: Network
     classifier: Classifier
@@ -108,29 +112,48 @@ class Work:
         return False
 
     @property
-    def estimate(self) -> Estimate:
-        """What it will take."""
+    def disk_bytes(self) -> int:
+        """What the parts take on disk."""
         grids = [self.grid] if self.home is None else [self.grid, self.home.grid]
         pixels = sum(grid.height * grid.width for grid in grids)
-        disk = sum(layer.pixel_bytes for layer in self.product.layers()) * pixels
-        layout, plan = self.layout, self.layout.plan
-        computed = None
-        if layout.overlap and isinstance(plan, TilePlan):
-            computed = count_computed(plan, layout.overlap, layout.panel, self.rank.count)
-        return Estimate(
-            len(plan),
-            plan.core,
-            layout.pass_bytes,
-            disk,
-            passes=self.passes,
-            strip_bytes=layout.strip_bytes,
-            computed=computed,
-        )
+        return sum(layer.pixel_bytes for layer in self.product.layers()) * pixels
 
     @property
     def passes(self) -> int:
         """How often each tile goes through the network."""
         return len(SYMMETRIES) if self.options.tta else 1
+
+    def estimate(self, finished: int = 0) -> Estimate:
+        """What it will take; a small pass of the network is timed for it.
+
+        Args:
+            finished: Tiles that an earlier run has left.
+        """
+        layout, plan, pixel_seconds = self.layout, self.layout.plan, self.runtime.pixel_seconds
+        if pixel_seconds is None:
+            pixel_seconds = time_pass(
+                self.classifier.run, layout, self.classifier.example, device=self.device
+            )
+        computed = None
+        if layout.overlap and isinstance(plan, TilePlan):
+            computed = count_computed(plan, layout.overlap, layout.panel, self.rank.count)
+        again = 1.0 if computed is None else computed / len(plan)
+        seconds = total_seconds(
+            pixel_seconds * self.passes * again,
+            layout,
+            pixels=self.grid.height * self.grid.width,
+            finished=finished,
+        )
+        return Estimate(
+            len(plan),
+            plan.core,
+            layout.pass_bytes,
+            self.disk_bytes,
+            seconds,
+            passes=self.passes,
+            strip_bytes=layout.strip_bytes,
+            computed=computed,
+        )
 
     def begin(self) -> Parts:
         """The folder of the run, begun or found.
@@ -138,7 +161,7 @@ class Work:
         Raises:
             OutputError: It holds another run, cannot be made, or the disk is too small.
         """
-        needed, free = self.estimate.disk_bytes, shutil.disk_usage(self.out.parent).free
+        needed, free = self.disk_bytes, shutil.disk_usage(self.out.parent).free
         if needed > free and not parts_folder(self.out).exists():
             raise OutputError(
                 f"'{self.out}' needs {needed / 2**20:,.0f} MB while it is made; its disk has "
@@ -199,8 +222,16 @@ def prepare(
     _require_dates(network, recipe, rasters)
     steps = len(rasters.paths)
     layout = _layout(network, recipe, source.grid, steps, options)
+    reading = plan_reading(
+        layout.plan,
+        block_shape=source.block_shape,
+        pixel_bytes=source.pixel_bytes,
+        at_most=options.cache_bytes,
+    )
+    _logger.debug("reading: %s", reading)
+    stack.enter_context(gdal_settings(reading.cache_bytes))
     days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
-    classifier = Classifier(network, product, device=device, days=days, tta=options.tta)
+    classifier = Classifier(network, product, device=device, steps=steps, days=days, tta=options.tta)
     runtime = choose_runtime(
         network,
         recipe,
@@ -224,6 +255,7 @@ def prepare(
         (*opened.notices, *_idle_options(layout, options)),
         opened.scenes,
         layout,
+        reading,
         product,
         network,
         classifier,

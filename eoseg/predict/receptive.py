@@ -139,7 +139,7 @@ def _reach(body: nn.Module, channels: int, stride: int, axis: int) -> int | None
 
 @torch.inference_mode()
 def _agrees(body: nn.Module, channels: int, stride: int, halo: int, axis: int, *, gap: bool = False) -> bool:
-    """Whether one block, computed from a piece with a halo, has the result of the whole strip.
+    """Whether one block, computed from a piece with a halo, has the result of the whole, longer strip.
 
     Args:
         body: See `find_context`.
@@ -149,7 +149,8 @@ def _agrees(body: nn.Module, channels: int, stride: int, halo: int, axis: int, *
         axis: Along which the strip runs, 2 or 3.
         gap: Whether the first date is missing in all of the piece.
     """
-    strip = _strip(body, channels, STRIP_LENGTHS[-1], stride)
+    long_enough = [length for length in STRIP_LENGTHS if length > 3 * halo + stride]
+    strip = _strip(body, channels, (*long_enough, STRIP_LENGTHS[-1])[0], stride)
     middle = strip.shape[2] // stride // 2 * stride
     begin, end = max(middle - halo, 0), min(middle + stride + halo, strip.shape[2])
     if gap:

@@ -1,6 +1,8 @@
 """The fastest way to run a network that its map allows: chosen, compared with the network, and said."""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +47,8 @@ class Runtime:
     """Backend and precision, which the values depend on a little."""
     parity: Parity | None = None
     """How it compares with the network in float32; None where it is that."""
+    pixel_seconds: float | None = None
+    """Seconds that it takes per pixel, where tiles of the full size were computed already."""
 
     @property
     def precision(self) -> Precision:
@@ -97,7 +101,7 @@ def choose_runtime(
             half = accelerate(
                 network, precision="bfloat16", compiled=options.compile, device=device, steps=steps
             )
-            parity = _compare(network, half, recipe, images())
+            parity, _ = _compare(network, half, recipe, images())
             if not _accepts(parity, recipe):
                 raise ConfigError(_refusal("--precision bfloat16", parity))
         except ConfigError as error:
@@ -140,10 +144,10 @@ def _other_backend(
     run = compiled(height, width)
     if options.tta and height != width:
         run = _BothWays(run, compiled(width, height), height=height)
-    parity = _compare(network, run, recipe, images)
+    parity, seconds = _compare(network, run, recipe, images)
     if not _accepts(parity, recipe):
         raise ConfigError(_refusal(f"--backend {options.backend}", parity))
-    return Runtime(run, f"{options.backend}, {precision}", parity)
+    return Runtime(run, f"{options.backend}, {precision}", parity, seconds)
 
 
 class _BothWays:
@@ -158,16 +162,21 @@ class _BothWays:
 
 
 @torch.inference_mode()
-def _compare(network: Network, run: Runner, recipe: Recipe, images: Sequence[Images]) -> Parity:
+def _compare(
+    network: Network, run: Runner, recipe: Recipe, images: Sequence[Images]
+) -> tuple[Parity, float | None]:
+    """How both compare, and how many seconds the runner took per pixel of the last image."""
     schema, target = recipe.schema, recipe.statistics.target
     kind: Output = "values" if schema.quantity else "labels" if schema.multilabel else "classes"
     tolerance = MAX_DEVIATION * target.std if target else 0.0
-    total = Parity(0, 0, 0.0)
+    total, seconds = Parity(0, 0, 0.0), None
     for each in images:
         expected = network(each.image, each.valid, each.days)
+        started = time.perf_counter()
         found = run(each.image, each.valid, each.days)
+        seconds = (time.perf_counter() - started) / (len(each.image) * math.prod(each.image.shape[-2:]))
         total += measure_parity(expected, found, kind=kind, tolerance=tolerance)
-    return total
+    return total, seconds
 
 
 def _accepts(parity: Parity, recipe: Recipe) -> bool:

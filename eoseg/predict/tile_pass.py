@@ -26,6 +26,7 @@ from eoseg.predict.options import Times
 from eoseg.predict.plan import ChipPlan, Layout
 from eoseg.predict.products import Layers
 from eoseg.predict.reader import READ_AHEAD, TileImage, read_tiles
+from eoseg.predict.reading import Reading
 from eoseg.progress import Progress
 from eoseg.recipe import Time
 
@@ -86,6 +87,8 @@ class TilePass:
     times: Times = field(default_factory=Times)
     area: AreaOfInterest | None = None
     """Where a map is wanted; everywhere by default."""
+    reading: Reading | None = None
+    """In which order tiles are read; row by row by default."""
     batch_size: int = 0
     """Tiles per pass; less than planned once memory ran out."""
     _done_pixels: int = 0
@@ -110,7 +113,10 @@ class TilePass:
 
     def _map_apart(self, share: Share, writer: _Writer) -> None:
         """Write the core of each tile as it comes."""
-        tiles = ((index, self.layout.plan.tile(index)) for index in share.pending)
+        pending = (
+            self.reading.order(share.pending, share.parts.cores.columns) if self.reading else share.pending
+        )
+        tiles = ((index, self.layout.plan.tile(index)) for index in pending)
         # Chips are small: a whole pass of them is read while the one before is computed.
         is_of_chips = isinstance(self.layout.plan, ChipPlan)
         ahead = max(len(self.scenes), self.layout.batch_size if is_of_chips else READ_AHEAD)

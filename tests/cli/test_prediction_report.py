@@ -109,19 +109,31 @@ def test_a_scene_without_metres_has_no_area(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_it_will_take_is_said_first(capsys: pytest.CaptureFixture[str]) -> None:
-    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20))
+    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, 250.0))
     said = capsys.readouterr().out
-    assert said.startswith("9 tile(s) of 768 px: about 3,072 MB of memory")
+    assert said.startswith("9 tile(s) of 768 px: about 4 min, 3,072 MB of memory")
     assert "5 MB on disk" in said
-    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, passes=8))
+    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, 8.0, passes=8))
     said = capsys.readouterr().out
-    assert said.startswith("9 tile(s) of 768 px, each 8 times through the network (--tta): about 3,072 MB")
+    assert said.startswith("9 tile(s) of 768 px, each 8 times through the network (--tta): about 8 s, 3,072")
     assert "blend" not in said
-    print_estimate(Estimate(9, 768, 2**30, 5 * 2**20, strip_bytes=3 * 2**20, computed=9))
-    assert "9 tile(s) of 768 px: about 1,024 MB of memory for a pass of the network and 3 MB to blend" in (
-        capsys.readouterr().out
+    print_estimate(Estimate(9, 768, 2**30, 5 * 2**20, 8.0, strip_bytes=3 * 2**20, computed=9))
+    assert (
+        "9 tile(s) of 768 px: about 8 s, 1,024 MB of memory for a pass of the network and 3 MB to blend"
+        in (capsys.readouterr().out)
     )
-    print_estimate(Estimate(9, 768, 2**30, 5 * 2**20, strip_bytes=2**20, computed=12))
+    print_estimate(Estimate(9, 768, 2**30, 5 * 2**20, 8.0, strip_bytes=2**20, computed=12))
     assert "9 tile(s) of 768 px (3 of them computed again, for others to blend with): about" in (
         capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 s"), (42.4, "42 s"), (119.0, "2 min"), (3600.0, "60 min"), (9000.0, "2 h 30 min")],
+)
+def test_the_time_is_as_precise_as_an_estimate_is(
+    seconds: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_estimate(Estimate(1, 64, 0, 0, seconds))
+    assert f"about {said}, " in capsys.readouterr().out

@@ -33,3 +33,11 @@ def test_numbers_have_a_range_and_a_sum_without_nan() -> None:
     counts.add(np.full((1, 2, 2), np.nan, np.float32))
     assert (counts.known, counts.least, counts.most) == (3, -2, 4)
     assert counts.total == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 500])
+def test_all_256_values_are_counted_at_any_size(size: int) -> None:
+    values = np.random.default_rng(size).integers(0, 256, (1, 3, size), dtype=np.uint8)
+    counts = Counts()
+    counts.add(values[:, :, ::-1])  # no piece of memory
+    np.testing.assert_array_equal(counts.values, np.bincount(values.ravel(), minlength=256)[None])

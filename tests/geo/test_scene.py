@@ -196,3 +196,26 @@ def test_a_band_may_have_a_mask_of_its_own(make_scene: MakeScene, tmp_path: Path
     for policy, count in (("any", 34), ("all", 35)):
         with Scene(vrt, nodata_policy=policy) as scene:
             assert scene.read(scene.grid.window)[1].sum() == count
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
+def test_nodata_of_each_type_is_found(make_scene: MakeScene, dtype: str):
+    values = np.array([[[0, 1], [2, 7]], [[7, 3], [4, 5]]]).astype(dtype)
+    with Scene(make_scene("a.tif", values, nodata=7)) as scene:
+        image, valid = scene.read(Window(-1, 0, 3, 2))
+    assert valid.tolist() == [[False, False], [False, True], [True, False]]
+    np.testing.assert_array_equal(image[:, 1:], values * [[0, 1], [1, 0]])
+    assert not image[:, 0].any()
+
+
+def test_nodata_is_found_where_float32_holds_it_no_more(make_scene: MakeScene):
+    values = np.array([[[2**24, 2**24 + 1]]], np.int32)
+    with Scene(make_scene("a.tif", values, nodata=2**24 + 1)) as scene:
+        assert scene.read(scene.grid.window)[1].tolist() == [[True, False]]
+
+
+def test_bytes_of_a_pixel_are_those_that_are_decoded_together(make_scene: MakeScene):
+    for interleave, expected in (("band", 2), ("pixel", 6)):
+        path = make_scene(f"{interleave}.tif", VALUES, names=["a", "b", "c"], interleave=interleave)
+        with Scene(path, bands=["b"]) as scene:
+            assert scene.pixel_bytes == expected

@@ -110,3 +110,19 @@ def test_a_tile_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="of float32"):
             share.write(0, [classes, floats.astype(np.float64)])
     assert pending(parts) == list(range(20))
+
+
+@pytest.mark.parametrize("strip", [1, 300])
+def test_strips_of_any_size_find_the_same_damage(
+    tmp_path: Path, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eoseg.geo.share._STRIP_BYTES", strip)
+    parts = make_parts(tmp_path, shares=3)
+    for number in range(3):
+        fill(parts, share=number)
+        assert pending(parts, number) == []
+    with parts.raw_path(1, 1).open("r+b") as file:
+        file.seek(4 * WIDTH * 20)  # row 36: the third row of tiles, all of share 1
+        file.write(b"\xff")
+    assert len(pending(parts, 1)) == 1
+    assert pending(parts, 2) == []

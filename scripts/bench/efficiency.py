@@ -1,0 +1,70 @@
+"""What share of the processor's time of a whole `predict` the network has."""
+
+import time
+from pathlib import Path
+
+import torch
+from figures import Figure
+from planned import plan_of
+from world import make_network, make_recipe, write_scene
+
+from eoseg.predict import Prediction, PredictOptions, predict_scene
+from eoseg.predict.acceleration import Runner, accelerate, has_fast_bfloat16
+
+CPU = torch.device("cpu")
+LIMITS = {"float32": 0.95, "bfloat16": 0.93}
+
+
+def measure(folder: Path, side: int) -> list[Figure]:
+    """CPU seconds of the bare forward passes over the same tiles / of the whole run.
+
+    Half of the bare passes are made before the run and half after it, so that a machine that gets slower
+    or faster meanwhile disturbs little.
+    """
+    figures = []
+    precisions = ("float32", "bfloat16") if has_fast_bfloat16(CPU) else ("float32",)
+    for bands in (4, 10):
+        scene = write_scene(folder / f"land_{side}_{bands}.tif", side, bands)
+        for precision in precisions:
+            figures += _measure(folder, scene, bands, precision)
+    return figures
+
+
+def _measure(folder: Path, scene: Path, bands: int, precision: str) -> list[Figure]:
+    network = make_network(bands)
+    recipe = make_recipe(network)
+    options = PredictOptions(precision=precision, overwrite=True)
+    small = write_scene(folder / f"land_512_{bands}.tif", 512, bands)
+    predict_scene(network, recipe, str(small), folder / "small.tif", options=options)  # imports, first calls
+    plan = plan_of(network, recipe, scene, options)
+    height, width = plan.read_size
+    run = accelerate(network, precision=precision, device=CPU)
+    image, valid = torch.rand(1, bands, height, width) * 3000, torch.ones(1, height, width, dtype=torch.bool)
+    _passes(run, image, valid, 1)
+    half = len(plan) // 2
+    bare = _passes(run, image, valid, half)
+    started = time.process_time()
+    done = predict_scene(network, recipe, str(scene), folder / "map.tif", options=options)
+    whole = time.process_time() - started
+    bare += _passes(run, image, valid, len(plan) - half)
+    what = f"bare forward / whole predict, {bands} bands, {precision}"
+    note = f"CPU {bare:.1f} of {whole:.1f} s; {done.tiles} tiles of {done.tile} px, halo {done.halo} px"
+    note += f"; {_described(done)}"
+    return [Figure("efficiency", what, bare / whole, "", LIMITS[precision], note=note)]
+
+
+def _passes(run: Runner, image: torch.Tensor, valid: torch.Tensor, count: int) -> float:
+    started = time.process_time()
+    with torch.inference_mode():
+        for _ in range(count):
+            run(image, valid)
+    return time.process_time() - started
+
+
+def _described(done: Prediction) -> str:
+    times = done.times
+    start = done.seconds - times.compute - times.read - times.write - times.finish
+    return (
+        f"wall: computing {times.compute:.1f}, reads {times.read:.1f}, writes {times.write:.1f}, "
+        f"finishing {times.finish:.1f}, starting {start:.1f} s"
+    )

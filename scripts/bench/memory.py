@@ -1,0 +1,85 @@
+"""Peak of the resident memory of `predict`, above that of the warm process, as the scene grows.
+
+Each scene is mapped in a fresh process: imports, weights and one pass at the size of the tiles come first,
+then the system's mark of the peak is reset (Linux: /proc/self/clear_refs).
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from figures import Figure
+from world import write_scene
+
+LIMIT_MB, LIMIT_GROWTH = 300.0, 1.05
+SIDES = (4096, 8192, 16384)
+
+
+def measure(
+    folder: Path, sides: tuple[int, ...] = SIDES, networks: tuple[str, ...] = ("cheap", "unet")
+) -> list[Figure]:
+    """Above the warm process, in MB; the larger scenes with a cheap network alone."""
+    figures = []
+    for name in networks:
+        found = {}
+        for side in sides:
+            if name == "unet" and side > 8192:
+                continue
+            entry = found[side] = _in_child(folder, name, side)
+            limit = LIMIT_MB if side <= 8192 else LIMIT_GROWTH * found[sides[0]]["above_mb"]
+            note = f"warm {entry['warm_mb']:.0f}, peak {entry['peak_mb']:.0f} MB; {entry['tiles']}"
+            what = f"peak above the warm process, {side} px, {name}"
+            figures.append(Figure("memory", what, entry["above_mb"], "MB", limit, "smaller", note))
+            print(what, entry, file=sys.stderr, flush=True)
+    return figures
+
+
+def _in_child(folder: Path, name: str, side: int) -> dict:
+    scene = write_scene(folder / f"land_{side}_4.tif", side, 4)
+    command = [sys.executable, __file__, name, str(scene), str(folder / "memory_map.tif")]
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def _child(name: str, scene: str, out: str) -> None:
+    import torch
+    from planned import plan_of
+    from world import make_cheap, make_network, make_recipe
+
+    from eoseg.predict import PredictOptions, keep_freed_memory, predict_scene
+
+    torch.set_num_threads(1)
+    if name == "cheap":
+        network, recipe = make_cheap(4)  # the default allocator: what is freed is given back
+        options = PredictOptions(tile=1024, halo=32, precision="float32", overwrite=True)
+    else:
+        keep_freed_memory()  # as the command does
+        network = make_network(4)
+        recipe, options = make_recipe(network), PredictOptions(precision="float32", overwrite=True)
+    warm = Path(out).with_name("memory_warm.tif")
+    # A scene that is one tile of the size of the others: the plan of the large scene says which.
+    size = max(plan_of(network, recipe, Path(scene), options).read_size)
+    small = write_scene(Path(scene).with_name(f"land_{size}_4.tif"), size, 4)
+    predict_scene(
+        network,
+        recipe,
+        str(small),
+        warm,
+        options=PredictOptions(tile=size, halo=0, overwrite=True, precision="float32"),
+    )
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    done = predict_scene(network, recipe, scene, Path(out), options=options)
+    peak = _status("VmHWM")
+    tiles = f"{done.tiles} tiles of {done.tile} px, halo {done.halo} px"
+    print(json.dumps({"warm_mb": before, "peak_mb": peak, "above_mb": peak - before, "tiles": tiles}))
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+if __name__ == "__main__":
+    _child(*sys.argv[1:])
