@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -277,7 +277,7 @@ def grid_of(dataset: rasterio.DatasetReader, *, path: str) -> Grid:
 
 
 def _fill_gaps(
-    image: NDArray[np.float32], known: Sequence[NDArray[np.bool_]], values: Sequence[float]
+    image: NDArray[np.float32], known: Iterable[NDArray[np.bool_]], values: Iterable[float]
 ) -> None:
     """Give the pixels of each band that have no value one."""
     for band, has_value, value in zip(image, known, values, strict=True):
