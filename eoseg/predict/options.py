@@ -81,7 +81,7 @@ class PredictOptions:
     def cache_bytes(self) -> int:
         """Size that GDAL's cache of blocks may have: less where memory is short."""
         total = DEFAULT_MEMORY_MB if self.max_memory_mb is None else self.max_memory_mb
-        return min(DEFAULT_MEMORY_MB, total) * 2**20 // 8
+        return min(DEFAULT_MEMORY_MB, total) * 2**20 // 10
 
     @property
     def strip_bytes(self) -> int:
