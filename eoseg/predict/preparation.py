@@ -19,7 +19,7 @@ from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
-from eoseg.predict.blend import count_computed
+from eoseg.predict.blend import StripBytes, count_computed
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
 from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
@@ -164,7 +164,7 @@ def prepare(
     area = read_area(options.aoi).on(source.grid, image=source.path) if options.aoi else None
     _require_dates(network, recipe, rasters)
     steps = len(rasters.paths)
-    layout = _layout(network, recipe, source.grid, steps, options)
+    layout = _layout(network, recipe, source.grid, steps, options, product)
     days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
     classifier = Classifier(network, product, device=device, days=days)
     runtime = choose_runtime(
@@ -252,7 +252,9 @@ def _require_dates(network: Network, recipe: Recipe, rasters: DatedRasters) -> N
     )
 
 
-def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: PredictOptions) -> Layout:
+def _layout(
+    network: Network, recipe: Recipe, grid: Grid, steps: int, options: PredictOptions, product: Product
+) -> Layout:
     """Choose the tiles, by what the network looks at and how much memory it takes."""
     channels, chip_size = steps * len(recipe.schema.bands), recipe.chip_size
     is_of_chips = network.kind == "classification"
@@ -278,7 +280,9 @@ def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: P
             options,
             pixel_bytes=pixel_bytes,
             chip_size=chip_size,
-            outputs=recipe.schema.outputs,
+            waiting=StripBytes(
+                sums=4 * product.outputs, results=sum(layer.pixel_bytes for layer in product.layers()) + 1
+            ),
         )
     _logger.debug("tiles: %s", layout)
     return layout
