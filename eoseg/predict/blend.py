@@ -64,7 +64,8 @@ def weights(plan: TilePlan, overlap: int, place: int, *, along: int) -> Tensor:
 def _risen(beyond: Tensor, overlap: int) -> Tensor:
     """From 0 to 1 across a border: the weight of the tile beyond it."""
     share = ((beyond + overlap) / (2 * overlap)).clamp(0, 1)
-    return (math.pi / 2 * share).sin() ** 2
+    risen: Tensor = (math.pi / 2 * share).sin() ** 2
+    return risen
 
 
 class Blender:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -207,9 +208,10 @@ def _near_borders(sample: SeamSample, px: int) -> NDArray[np.bool_]:
 def _worst_line(samples: Sequence[SeamSample]) -> SeamLine | None:
     """The row or column with the largest share of differing pixels, of those with many known ones."""
     worst: SeamLine | None = None
+    names: tuple[Literal["row"], Literal["column"]] = ("row", "column")
     for sample in samples:
         first = (sample.window.row, sample.window.col)
-        for axis, name in enumerate(("row", "column")):
+        for axis, name in enumerate(names):
             known, differs = sample.known.sum(axis=1 - axis), sample.differs.sum(axis=1 - axis)
             shares = np.where(known > known.max() / 2, differs / np.maximum(known, 1), 0)
             place = int(shares.argmax())
