@@ -208,7 +208,7 @@ def _near_borders(sample: SeamSample, px: int) -> NDArray[np.bool_]:
 def _worst_line(samples: Sequence[SeamSample]) -> SeamLine | None:
     """The row or column with the largest share of differing pixels, of those with many known ones."""
     worst: SeamLine | None = None
-    names: tuple[Literal["row"], Literal["column"]] = ("row", "column")
+    names: tuple[Literal["row", "column"], ...] = ("row", "column")
     for sample in samples:
         first = (sample.window.row, sample.window.col)
         for axis, name in enumerate(names):
