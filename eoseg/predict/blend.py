@@ -13,6 +13,7 @@ What is held is therefore a rolling strip: the pixels that wait for the next row
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,7 +22,16 @@ from eoseg.geo.tiles import Tile, TilePlan
 from eoseg.geo.window import Window
 
 _LEAST_PANEL = 4  # narrower panels would compute most tiles twice
-_SCORE_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StripBytes:
+    """Memory of a pixel that waits."""
+
+    sums: int
+    """Where it waits for scores: four bytes for each."""
+    results: int
+    """Where it waits for its core: what is written of it, and whether it is valid."""
 
 
 def overlap_of(plan: TilePlan) -> int:
@@ -54,7 +64,8 @@ def weights(plan: TilePlan, overlap: int, place: int, *, along: int) -> Tensor:
 def _risen(beyond: Tensor, overlap: int) -> Tensor:
     """From 0 to 1 across a border: the weight of the tile beyond it."""
     share = ((beyond + overlap) / (2 * overlap)).clamp(0, 1)
-    return (math.pi / 2 * share).sin() ** 2
+    risen: Tensor = (math.pi / 2 * share).sin() ** 2
+    return risen
 
 
 class Blender:
@@ -145,27 +156,32 @@ class Blender:
         return done
 
 
-def panel_columns(plan: TilePlan, overlap: int, *, channels: int, strip_bytes: int) -> int:
+def panel_columns(plan: TilePlan, overlap: int, *, pixel_bytes: StripBytes, strip_bytes: int) -> int:
     """How many columns of tiles are worked on from top to bottom before the next ones.
 
-    All of them where the strip that waits for the next row of tiles stays within the memory. Elsewhere the
-    tiles beside a panel are computed again for it.
+    All of them where what waits for the next row of tiles stays within the memory. Elsewhere the tiles
+    beside a panel are computed again for it.
 
     Args:
         plan: The tiles.
         overlap: Pixels that a tile counts beyond its core.
-        channels: C of the scores.
-        strip_bytes: Memory for the strip.
+        pixel_bytes: What waits, per pixel.
+        strip_bytes: Memory for all that waits.
     """
-    of_one = strip_size(plan, overlap, columns=1, channels=channels)
-    fitting = max(_LEAST_PANEL, strip_bytes // max(1, of_one))
+    of_one = strip_size(plan, overlap, columns=1, pixel_bytes=pixel_bytes)
+    fitting = max(_LEAST_PANEL, strip_bytes // of_one)
     panels = -(-plan.columns // fitting)
     return -(-plan.columns // panels)
 
 
-def strip_size(plan: TilePlan, overlap: int, *, columns: int, channels: int) -> int:
-    """Bytes of the strip of so many columns: what rows of tiles share below and above."""
-    return _SCORE_BYTES * channels * 2 * overlap * min(columns * plan.core, plan.width)
+def strip_size(plan: TilePlan, overlap: int, *, columns: int, pixel_bytes: StripBytes) -> int:
+    """Bytes that wait for the next row of tiles, of so many columns.
+
+    These are the sums of the pixels that two rows share, and what is known already of cores that are not
+    complete.
+    """
+    width = min(columns * plan.core, plan.width)
+    return width * (2 * overlap * pixel_bytes.sums + plan.core * pixel_bytes.results)
 
 
 def panels(plan: TilePlan, columns: int, cores: Sequence[int]) -> Iterator[list[int]]:

@@ -8,7 +8,7 @@ from eoseg.errors import ConfigError
 from eoseg.geo.grid import Grid
 from eoseg.geo.tiles import Tile, TilePlan, plan_tiles, round_up
 from eoseg.geo.window import Window
-from eoseg.predict.blend import overlap_of, panel_columns, strip_size
+from eoseg.predict.blend import StripBytes, overlap_of, panel_columns, strip_size
 from eoseg.predict.options import PredictOptions
 from eoseg.predict.receptive import Context
 
@@ -24,6 +24,7 @@ _GLOBAL_READ = 1024  # such a network is not shown much more context than it was
 _LEAST_CORE = 256
 _BLOCK = 16  # rasters have blocks of multiples of this, which reads then meet more often
 _CHIPS = 32  # per pass, unless memory is short
+_OF_ONE_NUMBER = StripBytes(sums=4, results=2)  # a uint8 of it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def choose_layout(
     *,
     pixel_bytes: float,
     chip_size: int,
-    outputs: int = 1,
+    waiting: StripBytes = _OF_ONE_NUMBER,
 ) -> Layout:
     """Choose the tiles of a scene.
 
@@ -114,7 +115,7 @@ def choose_layout(
         options: Tile and halo as the user wants them.
         pixel_bytes: Memory that a pass takes per pixel.
         chip_size: Height and width of a training chip in pixels.
-        outputs: K, the numbers that the network gives per pixel.
+        waiting: Memory of a pixel that waits for the next row of blended tiles.
 
     Raises:
         ConfigError: Tile or halo is no multiple of the output stride.
@@ -138,8 +139,8 @@ def choose_layout(
     overlap = 0 if exact or options.blend == "off" else overlap_of(plan)
     if not overlap:
         return Layout(plan, batch_size, exact, reason, pass_bytes)
-    panel = panel_columns(plan, overlap, channels=outputs, strip_bytes=options.strip_bytes)
-    strip = strip_size(plan, overlap, columns=panel, channels=outputs)
+    panel = panel_columns(plan, overlap, pixel_bytes=waiting, strip_bytes=options.strip_bytes)
+    strip = strip_size(plan, overlap, columns=panel, pixel_bytes=waiting)
     return Layout(plan, batch_size, exact, reason, pass_bytes, overlap, panel, strip)
 
 

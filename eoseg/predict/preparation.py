@@ -22,7 +22,7 @@ from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
-from eoseg.predict.blend import count_computed
+from eoseg.predict.blend import StripBytes, count_computed
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
@@ -221,7 +221,7 @@ def prepare(
     source, area = opened.scenes[0], opened.area
     _require_dates(network, recipe, rasters)
     steps = len(rasters.paths)
-    layout = _layout(network, recipe, source.grid, steps, options)
+    layout = _layout(network, recipe, source.grid, steps, options, product)
     reading = plan_reading(
         layout.plan,
         block_shape=source.block_shape,
@@ -330,7 +330,9 @@ def _require_dates(network: Network, recipe: Recipe, rasters: DatedRasters) -> N
     )
 
 
-def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: PredictOptions) -> Layout:
+def _layout(
+    network: Network, recipe: Recipe, grid: Grid, steps: int, options: PredictOptions, product: Product
+) -> Layout:
     """Choose the tiles, by what the network looks at and how much memory it takes."""
     channels, chip_size = steps * len(recipe.schema.bands), recipe.chip_size
     is_of_chips = network.kind == "classification"
@@ -363,7 +365,9 @@ def _layout(network: Network, recipe: Recipe, grid: Grid, steps: int, options: P
             options,
             pixel_bytes=pixel_bytes,
             chip_size=chip_size,
-            outputs=recipe.schema.outputs,
+            waiting=StripBytes(
+                sums=4 * product.outputs, results=sum(layer.pixel_bytes for layer in product.layers()) + 1
+            ),
         )
     _logger.debug("tiles: %s", layout)
     return layout

@@ -29,7 +29,6 @@ USUAL_SAMPLE = 4
 
 _MANY_TILES = 80
 _STEP = 0.6180339887  # of the golden ratio: its multiples are spread evenly, however many there are
-_LINES: tuple[Literal["row"], Literal["column"]] = ("row", "column")
 _NEAR = 32  # this part of a core
 _TIE = {"float32": 1e-4, "bfloat16": 2e-2}
 """Two scores that differ by less are equal up to the rounding of a network in that precision."""
@@ -209,9 +208,10 @@ def _near_borders(sample: SeamSample, px: int) -> NDArray[np.bool_]:
 def _worst_line(samples: Sequence[SeamSample]) -> SeamLine | None:
     """The row or column with the largest share of differing pixels, of those with many known ones."""
     worst: SeamLine | None = None
+    names: tuple[Literal["row", "column"], ...] = ("row", "column")
     for sample in samples:
         first = (sample.window.row, sample.window.col)
-        for axis, name in enumerate(_LINES):
+        for axis, name in enumerate(names):
             known, differs = sample.known.sum(axis=1 - axis), sample.differs.sum(axis=1 - axis)
             shares = np.where(known > known.max() / 2, differs / np.maximum(known, 1), 0)
             place = int(shares.argmax())

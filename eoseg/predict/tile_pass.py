@@ -21,7 +21,7 @@ from eoseg.geo.tiles import TilePlan
 from eoseg.geo.window import Window
 from eoseg.predict.blend import panels
 from eoseg.predict.blended_cores import BlendedCores, FinishedCore
-from eoseg.predict.classifier import Classifier
+from eoseg.predict.classifier import Classifier, TileResult
 from eoseg.predict.options import Times
 from eoseg.predict.plan import ChipPlan, Layout
 from eoseg.predict.products import Layers
@@ -122,7 +122,7 @@ class TilePass:
         ahead = max(len(self.scenes), self.layout.batch_size if is_of_chips else READ_AHEAD)
         with read_tiles(self.scenes, tiles, time=self.time, ahead=ahead, area=self.area) as images:
             for batch in self._batches(images, writer):
-                for result in self._timed("compute", self._fit, self.classifier.classify, batch):
+                for result in self._timed("compute", self._classify, batch):
                     image = result.source
                     self._write(writer, image.index, image.tile.core, result.layers)
 
@@ -178,6 +178,9 @@ class TilePass:
                 batch = []
         if batch:
             yield batch
+
+    def _classify(self, batch: Sequence[TileImage]) -> list[TileResult]:
+        return self._fit(self.classifier.classify, batch)
 
     def _fit[T](self, call: Callable[[Sequence[TileImage]], list[T]], batch: Sequence[TileImage]) -> list[T]:
         """Give tiles to the network, fewer at a time where the memory of the device is too small.

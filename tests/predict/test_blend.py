@@ -10,6 +10,7 @@ from eoseg.geo.tiles import TilePlan, plan_tiles
 from eoseg.geo.window import Window
 from eoseg.predict.blend import (
     Blender,
+    StripBytes,
     count_computed,
     overlap_of,
     panel_columns,
@@ -143,11 +144,16 @@ def test_a_window_of_which_no_tile_matters_is_nothing() -> None:
 
 def test_a_panel_is_as_wide_as_its_strip_may_be() -> None:
     plan = plan_tiles(1000, 1000, core=10, halo=4, stride=1)
-    of_one = strip_size(plan, 4, columns=1, channels=3)
-    assert of_one == 4 * 3 * 8 * 10  # bytes, channels, rows, columns
-    assert panel_columns(plan, 4, channels=3, strip_bytes=100 * of_one) == 100
-    assert panel_columns(plan, 4, channels=3, strip_bytes=60 * of_one) == 50  # two of one width
-    assert panel_columns(plan, 4, channels=3, strip_bytes=1) == 4
+    waiting = StripBytes(sums=12, results=2)
+    of_one = strip_size(plan, 4, columns=1, pixel_bytes=waiting)
+    assert of_one == 10 * (8 * 12 + 10 * 2)  # 8 rows of sums and 10 of results
+
+    def columns(strip_bytes: int) -> int:
+        return panel_columns(plan, 4, pixel_bytes=waiting, strip_bytes=strip_bytes)
+
+    assert columns(100 * of_one) == 100
+    assert columns(60 * of_one) == 50  # two of one width
+    assert columns(1) == 4
 
 
 def test_panels_share_out_the_cores_that_are_left() -> None:
