@@ -1,11 +1,13 @@
 """When a scene was taken, as far as its name or its file says."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Literal
 
+from eoseg.errors import DataError
 from eoseg.geo.dates import find_dates
 from eoseg.geo.remote import shown
 from eoseg.geo.scene import open_dataset
@@ -40,16 +42,14 @@ def acquired(path: str, *, files: Sequence[Path] = ()) -> Acquisition:
     """When a raster was taken.
 
     Args:
-        path: Of the raster. One date in its name is a day; otherwise its tags are looked at.
+        path: Of the raster. One date in its name is a day; otherwise its tags are looked at, if it can be
+            read.
         files: What lies on disk of it: where nothing else tells, the time of the latest is taken.
-
-    Raises:
-        DataError: It cannot be read.
     """
     days = find_dates(Path(shown(path)).name)
     if len(days) == 1:
         return Acquisition(*_whole_day(days[0]), "name")
-    with open_dataset(path) as dataset:
+    with suppress(DataError), open_dataset(path) as dataset:  # a server may have gone since
         for source, domain in _TAGS:
             moment = _parse(dataset.tags(ns=domain).get(source, ""))
             if moment is not None:

@@ -14,6 +14,7 @@ from eoseg.geo.grid import Grid
 
 _STEPS = 32  # points along each side, because straight lines bend
 _DECIMALS = 7  # of a degree: a centimetre
+_BEYOND_POLES = 95.0  # degrees: global grids often have the middle of a pixel at a pole
 _LARGEST_JUMP = 180.0  # degrees between two neighbours, unless the antimeridian lies between them
 
 
@@ -40,7 +41,7 @@ def footprint(grid: Grid) -> Footprint | None:
     ring = [
         (round(lon, _DECIMALS), min(90.0, max(-90.0, round(lat, _DECIMALS))))
         for lon, lat in pairs
-        if abs(lon) <= 540 and abs(lat) <= 90 + 1e-6
+        if abs(lon) <= 540 and abs(lat) <= _BEYOND_POLES
     ]
     if len(ring) < len(xs):
         return None  # beyond what the projection can show
@@ -63,7 +64,9 @@ def _unwrapped(ring: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return found
 
 
-def _footprint(shape: shapely.Geometry) -> Footprint:
+def _footprint(shape: shapely.Geometry) -> Footprint | None:
+    if not shape.area:
+        return None
     west, south, east, north = shape.bounds
     first = int((west + 180) // 360)
     last = int(-(-(east - 180) // 360))

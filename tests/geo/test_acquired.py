@@ -46,6 +46,7 @@ def test_the_time_of_the_file_is_the_last_resort(make_scene: MakeScene) -> None:
     os.utime(path, (0, NOON.timestamp() + 0.5))
     assert acquired(str(path), files=[path]) == Acquisition(NOON, NOON, "time of the file")
     assert acquired(str(path)) == UNKNOWN
+    assert acquired(str(path.with_name("absent.tif"))) == UNKNOWN
 
 
 def test_between_two_days() -> None:

@@ -71,6 +71,12 @@ def test_the_whole_globe(left: float) -> None:
     assert shape(found.geometry).area == pytest.approx(360 * 180)
 
 
+def test_a_global_grid_with_pixels_centred_on_the_poles() -> None:
+    found = place("EPSG:4326", -180.125, 90.125, 0.25, 721, 1440)
+    assert found.bbox == [-180.0, -90.0, 180.0, 90.0]
+    assert shape(found.geometry).area == pytest.approx(360 * 180)
+
+
 @pytest.mark.parametrize(("crs", "pole"), [("EPSG:3413", 90.0), ("EPSG:3031", -90.0)])
 def test_a_scene_around_a_pole(crs: str, pole: float) -> None:
     found = place(crs, -1_000_000, 1_000_000, 10_000, 200, 200)
@@ -99,6 +105,8 @@ def test_grids_that_are_turned(transform: Affine) -> None:
 
 
 def test_grids_of_no_place_have_none() -> None:
+    small = Affine(1e-9, 0, 9, 0, -1e-9, 48)  # below what is kept of a degree
+    assert footprint(Grid(CRS.from_epsg(4326), small, 5, 5)) is None
     here = Affine(1, 0, 0, 0, -1, 0)
     assert footprint(Grid(None, here, 5, 5)) is None
     drawing = CRS.from_wkt('LOCAL_CS["drawing",UNIT["metre",1]]')

@@ -69,6 +69,14 @@ def test_bfloat16_is_taken_where_the_map_stays_the_same(scene: Path, has_bfloat1
     assert (read(fast) != read(plain)).mean() < 0.02
 
 
+def test_the_symmetries_are_run_as_fast_as_the_scene_itself(scene: Path, has_bfloat16: None) -> None:
+    exact = read(predict(scene, Convolutions(2), "a.tif", precision="float32", tta=True))
+    half = predict(scene, Convolutions(2), "b.tif", tta=True)
+    assert "bfloat16" in half.runtime
+    assert (read(half) != exact).mean() < 0.02
+    assert (exact != read(predict(scene, Convolutions(2), "c.tif", precision="float32"))).mean() > 0.02
+
+
 def test_bfloat16_is_left_alone_where_the_map_would_be_another(scene: Path, has_bfloat16: None) -> None:
     assert predict(scene, Narrow()).runtime == "torch, float32"
     with pytest.raises(ConfigError, match=r"With --precision bfloat16 \d+\.\d+% of .* too much"):
