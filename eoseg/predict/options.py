@@ -75,7 +75,7 @@ class PredictOptions:
     """At which pixel size the scene is read, in metres. "auto": at that of the training, where the checkpoint
     notes it and the scene's differs by more than a tenth; refused where the scene's pixels are more than
     four times as large. "native": as it is, whatever the network was trained on. The map is on the scene's
-    own grid in any case: each pixel takes the value at its centre."""
+    own grid in any case: see `eoseg.geo.homeward`."""
 
     @property
     def cache_bytes(self) -> int:

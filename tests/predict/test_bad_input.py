@@ -10,7 +10,6 @@ import rasterio
 from conftest import MakeScene
 from full_disk import largest_file
 from predict_factory import BANDS, Brightness, Convolutions, make_network, make_recipe, smooth_noise
-from range_server import serve
 from shapely.geometry import box
 
 from eoseg.errors import DataError, OutputError
@@ -56,33 +55,6 @@ def test_a_server_that_is_not_there_is_one_line_and_leaves_nothing(tmp_path: Pat
         run(f"http://127.0.0.1:{port}/s.tif", tmp_path / "map.tif")
     assert "\n" not in str(raised.value)
     assert names(tmp_path) == []
-
-
-def test_credentials_that_expire_on_the_way_cost_no_work(
-    make_scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
-    values = np.random.default_rng(0).integers(1, 255, (3, 1024, 1024), np.uint8)
-    made = make_scene("remote/late.tif", values, names=BANDS, tiled=True, blockxsize=128, blockysize=128)
-    monkeypatch.setattr(match, "range_misfit", lambda scene, recipe: None)  # it reads far ahead
-    network, recipe, options = make_network(Brightness()), make_recipe(), PredictOptions(tile=256, halo=0)
-    out, whole = tmp_path / "map.tif", tmp_path / "whole.tif"
-    predict_scene(network, recipe, str(made), whole, options=options)
-    with serve(made.parent) as server:
-
-        def expire(progress: Progress) -> None:
-            server.status = 403
-
-        arguments = (network, recipe, f"{server.address}/late.tif", out)
-        with pytest.raises(DataError, match=r"credentials have expired.* Of 16 tiles \d+ are kept in"):
-            predict_scene(*arguments, options=options, progress=expire)
-        assert not out.exists()
-        server.status = 200
-        again = predict_scene(*arguments, options=options)
-    assert 0 < again.resumed < again.tiles
-    with rasterio.open(out) as found, rasterio.open(whole) as expected:
-        np.testing.assert_array_equal(found.read(), expected.read())
 
 
 @pytest.mark.parametrize(("size", "whole"), [(0, 0), (12_000, 12)])
