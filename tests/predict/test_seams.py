@@ -203,13 +203,13 @@ def test_many_tiles_are_sampled_more_often() -> None:
 def test_seams_of_an_exact_map_are_checked_when_asked_for(make_scene: MakeScene) -> None:
     path = make_scene("s.tif", IMAGE, names=BANDS)
     network, recipe = make_network(Convolutions(3)), make_recipe()
-    unasked = PredictOptions(tile=64)
+    unasked = PredictOptions(tile=48)
     made = predict_scene(network, recipe, str(path), path.with_name("a.tif"), options=unasked)
     assert made.disagreement is None
     asked = replace(unasked, check_seams=5)
     found = predict_scene(network, recipe, str(path), path.with_name("b.tif"), options=asked).disagreement
     assert found is not None
-    assert (len(found.samples), found.pixels) == (5, 5 * 64 * 64)
+    assert (len(found.samples), found.pixels) == (5, 5 * 48 * 48)
     assert found.differing - found.ties == 0
 
 
