@@ -10,7 +10,7 @@ from torch import Tensor
 from eoseg.geo.tiles import Tile, TilePlan
 from eoseg.geo.window import Window
 from eoseg.predict.blend import Blender
-from eoseg.predict.products import Layers, Product
+from eoseg.predict.product import Layers, Product
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What a checkpoint's predictions are: the product that its recipe and the options ask for."""
 
 from eoseg.errors import ConfigError
-from eoseg.predict.products import ClassProduct, LabelProduct, Product, ValueProduct
+from eoseg.predict.product import Product
+from eoseg.predict.products import ClassProduct, LabelProduct, ValueProduct
 from eoseg.recipe import Recipe
 
 _NOTABLE_SHARE = 0.1  # of the labels' standard deviation: two values that differ by less count as equal

@@ -11,7 +11,7 @@ from torch import Tensor
 from eoseg.errors import CheckpointError, ConfigError
 from eoseg.geo.tiles import Tile
 from eoseg.models.network import Network
-from eoseg.predict.products import Layers, Product
+from eoseg.predict.product import Layers, Product
 from eoseg.predict.reader import TileImage
 from eoseg.predict.runner import Runner
 from eoseg.predict.symmetries import SYMMETRIES, mean_and_deviation

@@ -11,7 +11,7 @@ from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack
 from eoseg.predict.dated import MatchedRasters
 from eoseg.predict.options import PredictOptions
-from eoseg.predict.pixel_size import choose_reading
+from eoseg.predict.pixel_size import choose_resampling
 from eoseg.recipe import Recipe
 
 
@@ -52,17 +52,17 @@ def open_scene(
     """
     own = _open(stack, matched)
     area = read_area(options.aoi).on(own.grid, image=own.path) if options.aoi else None
-    reading = choose_reading(own.grid, recipe, options.pixel_size, scene=own.path)
-    if reading is None:
+    resampling = choose_resampling(own.grid, recipe, options.pixel_size, scene=own.path)
+    if resampling is None:
         scenes = [own, *(_open(stack, matched) for _ in range(readers - 1))]
         return Opened(own, scenes, area, None, None, matched.notices)
     return Opened(
         own,
-        [_open(stack, matched, reading.grid) for _ in range(readers)],
-        None if area is None else area.around(reading.grid),
+        [_open(stack, matched, resampling.grid) for _ in range(readers)],
+        None if area is None else area.around(resampling.grid),
         Home(own, matched.rasters.time, area),
-        reading.metres,
-        (*matched.notices, reading.notice),
+        resampling.metres,
+        (*matched.notices, resampling.notice),
     )
 
 

@@ -18,7 +18,7 @@ nothing of what the network has learned to see, and the pixels to compute grow w
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Resampling:
     """At which pixel size a scene is read, other than its own."""
 
     metres: float
@@ -28,7 +28,7 @@ class Reading:
     """For the user to read."""
 
 
-def choose_reading(grid: Grid, recipe: Recipe, wanted: PixelSize, *, scene: str) -> Reading | None:
+def choose_resampling(grid: Grid, recipe: Recipe, wanted: PixelSize, *, scene: str) -> Resampling | None:
     """Decide at which pixel size a scene is read.
 
     "auto" is the training's pixel size where the checkpoint notes one (in metres) and the scene's differs by
@@ -64,7 +64,7 @@ def choose_reading(grid: Grid, recipe: Recipe, wanted: PixelSize, *, scene: str)
     if (target.height, target.width) == (grid.height, grid.width):
         return None
     why = "as the network was trained" if wanted == "auto" else "as asked for"
-    return Reading(
+    return Resampling(
         metres,
         target,
         f"'{shown(scene)}' is read at {metres:.4g} m, {why}; its own pixels are {own:.3g} m. The map is on "

@@ -31,7 +31,7 @@ from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
 from eoseg.predict.opening import open_scene
 from eoseg.predict.options import Estimate, PredictOptions
 from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
-from eoseg.predict.products import Product
+from eoseg.predict.product import Product
 from eoseg.predict.provenance import fingerprint, is_made, run_name
 from eoseg.predict.ranks import Rank
 from eoseg.predict.reader import read_tile
@@ -366,7 +366,8 @@ def _layout(
             pixel_bytes=pixel_bytes,
             chip_size=chip_size,
             waiting=StripBytes(
-                sums=4 * product.outputs, results=sum(layer.pixel_bytes for layer in product.layers()) + 1
+                sums=4 * (product.outputs + product.has_spread),
+                results=sum(layer.pixel_bytes for layer in product.layers()) + 1,
             ),
         )
     _logger.debug("tiles: %s", layout)

@@ -4,11 +4,7 @@ A product turns the network's output for the core of a tile into layers, one arr
 engine knows none of this.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,164 +13,18 @@ from torch import Tensor
 
 from eoseg.errors import CheckpointError
 from eoseg.geo.layer import Counts, Layer
-from eoseg.geo.mapfile import class_layer, label_layer, probability_layer, probability_path
-from eoseg.geo.uncertaintyfile import spread_layer, uncertainty_layer, uncertainty_path
+from eoseg.geo.mapfile import class_layer, label_layer
+from eoseg.geo.uncertaintyfile import spread_layer
 from eoseg.geo.valuefile import value_layer
 from eoseg.predict.options import ValueRange
-from eoseg.predict.quantise import quantise
+from eoseg.predict.product import ChanceProduct, Layers, Product, Summary, join
 from eoseg.predict.uncertainty import class_uncertainty, label_uncertainty
 from eoseg.recipe import IGNORE, MapClass, Quantity
-
-type Layers = tuple[NDArray[Any], ...]
-"""What is written to each file, the map first: `(height, width)` or `(bands, height, width)`."""
-
-type FileRole = Literal["map", "probabilities", "uncertainty"]
 
 _LEAST_SCORE = 1e-7  # a probability of 0 has no logarithm
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a map holds, counted."""
-
-    valid_pixels: int
-    class_pixels: tuple[int, ...] = ()
-    """Pixels per class, or per label where it holds; none of a quantity."""
-    values: ValueRange | None = None
-
-
-class Product(ABC):
-    """The files of a prediction: what `layers` they have, and how the network's output becomes values.
-
-    Where there is a spread it is one more channel behind the K of logits or scores, and stays as it is when
-    these become one another.
-    """
-
-    outputs: int
-    """K, the numbers that the network gives per pixel or chip."""
-    tolerance = 0.0
-    """By how much two values must differ to count as different."""
-
-    def __init__(self, *, probabilities: bool = False, uncertainty: bool = False, tta: bool = False) -> None:
-        """Prepare.
-
-        Args:
-            probabilities: Whether there is a file with a probability per class.
-            uncertainty: Whether there is a file that says how sure the map is.
-            tta: Whether results are means over the symmetries, which have a spread.
-        """
-        self.has_probabilities = probabilities
-        self.has_uncertainty = uncertainty
-        self.has_spread = uncertainty and tta
-
-    def files(self, out: Path) -> dict[FileRole, Path]:
-        """The files that there will be, in the order of `layers`."""
-        found: dict[FileRole, Path] = {"map": out}
-        if self.has_probabilities:
-            found["probabilities"] = probability_path(out)
-        if self.has_uncertainty:
-            found["uncertainty"] = uncertainty_path(out)
-        return found
-
-    def paths(self, out: Path) -> list[Path]:
-        """The files that there will be, the map first."""
-        return list(self.files(out).values())
-
-    @abstractmethod
-    def layers(self) -> list[Layer]:
-        """What each file holds."""
-
-    @abstractmethod
-    def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
-        """Turn the network's output for a core into layers.
-
-        Args:
-            logits: `(K, height, width)`, or K + 1 with the spread.
-            valid: `(height, width)`; there is no value elsewhere.
-
-        Raises:
-            CheckpointError: The output holds values that are no numbers.
-        """
-
-    @abstractmethod
-    def scores(self, logits: Tensor) -> Tensor:
-        """Turn logits into what may be averaged over several results for one place.
-
-        Args:
-            logits: `(..., K, height, width)`, or K + 1 with the spread.
-
-        Returns:
-            Float32 probabilities, 0 to 1, or values in their unit, of the same shape.
-        """
-
-    @abstractmethod
-    def logits(self, scores: Tensor) -> Tensor:
-        """The logits that have these scores: the inverse of `scores`, for `decode`."""
-
-    @abstractmethod
-    def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:
-        """How much the result at a pixel differs between several of which it is the mean.
-
-        Args:
-            scores: Their mean, `(..., K, height, width)`.
-            deviation: Their standard deviation, of the same shape.
-
-        Returns:
-            `(..., 1, height, width)`: the deviation of what is mapped.
-        """
-
-    def empty(self, height: int, width: int) -> Layers:
-        """The layers of a core without any value."""
-        return tuple(
-            np.full((len(layer.bands), height, width), layer.nodata, layer.dtype) for layer in self.layers()
-        )
-
-    @abstractmethod
-    def known(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where a map `(bands, height, width)` has a value, `(height, width)`."""
-
-    @abstractmethod
-    def differs(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where two maps `(bands, height, width)` with the same known pixels differ, `(height, width)`."""
-
-    @abstractmethod
-    def ties(self, logits: Tensor, margin: float) -> NDArray[np.bool_]:
-        """Where the result hangs on a difference of probabilities below a margin, `(height, width)`."""
-
-    @abstractmethod
-    def summary(self, counts: Counts) -> Summary:
-        """What the map holds, from the counts of its values."""
-
-    def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """The K channels, and the spread behind them: `(..., 0, height, width)` where there is none."""
-        return output[..., : self.outputs, :, :], output[..., self.outputs :, :, :]
-
-
-class _ChanceProduct(Product):
-    """A product with probabilities."""
-
-    def _layers_beside(self, classes: tuple[MapClass, ...]) -> list[Layer]:
-        """The layers of all files but the map."""
-        return [
-            *([probability_layer(classes)] if self.has_probabilities else []),
-            *([uncertainty_layer(spread=self.has_spread)] if self.has_uncertainty else []),
-        ]
-
-    def _beside(
-        self,
-        chances: Tensor,
-        measure: Callable[[Tensor], Tensor],
-        spread: Tensor,
-        valid: NDArray[np.bool_],
-    ) -> Layers:
-        """What all files hold but the map."""
-        layers = [quantise(chances, valid)] if self.has_probabilities else []
-        if self.has_uncertainty:
-            layers.append(quantise(_join(measure(chances), spread), valid))
-        return tuple(layers)
-
-
-class ClassProduct(_ChanceProduct):
+class ClassProduct(ChanceProduct):
     """One class per pixel: the likeliest, or the second from a given probability on."""
 
     def __init__(
@@ -222,12 +72,12 @@ class ClassProduct(_ChanceProduct):
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities that sum to one."""
         given, spread = self._split(logits)
-        return _join(given.float().softmax(dim=-3), spread)
+        return join(given.float().softmax(dim=-3), spread)
 
     def logits(self, scores: Tensor) -> Tensor:
         """Their logarithms: softmax gives the probabilities again."""
         chances, spread = self._split(scores)
-        return _join(chances.clamp_min(_LEAST_SCORE).log(), spread)
+        return join(chances.clamp_min(_LEAST_SCORE).log(), spread)
 
     def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:
         """The deviation of the probability of the class that is mapped, 0 to 0.5."""
@@ -263,7 +113,7 @@ class ClassProduct(_ChanceProduct):
         return Summary(counts.known, tuple(counts.values[0, : self.outputs].tolist()))
 
 
-class LabelProduct(_ChanceProduct):
+class LabelProduct(ChanceProduct):
     """Several labels per pixel, each on its own: it holds where its probability is above one half."""
 
     def __init__(
@@ -303,12 +153,12 @@ class LabelProduct(_ChanceProduct):
     def scores(self, logits: Tensor) -> Tensor:
         """A probability for each label."""
         given, spread = self._split(logits)
-        return _join(given.float().sigmoid(), spread)
+        return join(given.float().sigmoid(), spread)
 
     def logits(self, scores: Tensor) -> Tensor:
         """Log odds: sigmoid gives the probabilities again."""
         chances, spread = self._split(scores)
-        return _join(chances.logit(eps=_LEAST_SCORE), spread)
+        return join(chances.logit(eps=_LEAST_SCORE), spread)
 
     def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:  # noqa: ARG002
         """The deviation of the label whose probability differs most, 0 to 0.5."""
@@ -395,11 +245,6 @@ class ValueProduct(Product):
             return Summary(0)
         mean = counts.total / counts.known
         return Summary(counts.known, values=ValueRange(self._quantity, counts.least, mean, counts.most))
-
-
-def _join(channels: Tensor, spread: Tensor) -> Tensor:
-    """The opposite of `Product._split`."""
-    return torch.cat([channels, spread.to(channels)], dim=-3) if spread.shape[-3] else channels
 
 
 def _require_finite(values: Tensor) -> None:

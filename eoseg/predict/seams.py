@@ -20,7 +20,7 @@ from eoseg.predict.blend import Blender
 from eoseg.predict.classifier import Classifier
 from eoseg.predict.options import Disagreement, SeamLine, SeamSample
 from eoseg.predict.plan import ChipPlan, Layout
-from eoseg.predict.products import Product
+from eoseg.predict.product import Product
 from eoseg.predict.reader import read_tile
 from eoseg.recipe import Time
 

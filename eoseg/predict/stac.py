@@ -26,7 +26,7 @@ from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.remote import address, is_remote, scene_name
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.preparation import Work
-from eoseg.predict.products import FileRole
+from eoseg.predict.product import FileRole
 from eoseg.predict.provenance import CHECKPOINT, local_files, run_name, source_paths
 from eoseg.predict.stac_model import MODEL_EXTENSIONS, model_asset, model_fields
 from eoseg.recipe import IGNORE, MapClass

@@ -24,7 +24,7 @@ from eoseg.predict.blended_cores import BlendedCores, FinishedCore
 from eoseg.predict.classifier import Classifier, TileResult
 from eoseg.predict.options import Times
 from eoseg.predict.plan import ChipPlan, Layout
-from eoseg.predict.products import Layers
+from eoseg.predict.product import Layers
 from eoseg.predict.reader import READ_AHEAD, TileImage, read_tiles
 from eoseg.predict.reading import Reading
 from eoseg.progress import Progress

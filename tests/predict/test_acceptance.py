@@ -24,7 +24,7 @@ from predict_factory import (
 from rio_cogeo import cog_validate
 from torch import nn
 
-from eoseg.geo import cog
+from eoseg.geo import cog, overviews
 from eoseg.geo.scene import Scene
 from eoseg.geo.share import Share
 from eoseg.models import build_network
@@ -124,14 +124,15 @@ def test_reading_computing_and_writing_happen_at_the_same_time(
 
 def test_memory_does_not_grow_with_the_scene(make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of arrays, which would show any accumulator over the scene; GDAL's cache is bounded by itself."""
-    monkeypatch.setattr(cog, "_READ_BACK", 128)  # the check of the finished file: else 1024 px at a time
+    for module in (cog, overviews):  # what is compared or halved at a time: else some megabytes
+        monkeypatch.setattr(module, "_STRIP_BYTES", 2**18)
     monkeypatch.setattr(match, "range_misfit", lambda scene, recipe: None)  # of a sample, at most 512 px
     peaks = []
-    for size in (192, 1024):
+    for size in (640, 1280):
         path = make_scene("s.tif", smooth_noise(size, size), names=BANDS, tiled=True)
         tracemalloc.start()
         try:
-            predict(path, Brightness(), tile=96, halo=0, overwrite=True)
+            predict(path, Brightness(), tile=320, halo=0, overwrite=True)
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()

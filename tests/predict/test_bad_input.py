@@ -14,7 +14,7 @@ from shapely.geometry import box
 
 from eoseg.errors import DataError, OutputError
 from eoseg.geo.parts import parts_folder
-from eoseg.predict import Prediction, PredictOptions, Progress, match, predict_scene
+from eoseg.predict import Prediction, PredictOptions, Progress, predict_scene
 
 IMAGE = smooth_noise(150, 170)
 OPTIONS = PredictOptions(tile=32, probabilities=True)

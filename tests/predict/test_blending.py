@@ -27,10 +27,7 @@ from eoseg.geo.tiles import TilePlan, plan_tiles
 from eoseg.geo.window import Window
 from eoseg.models.network import Network
 from eoseg.predict import Prediction, PredictOptions, Progress, Rank, predict_scene, predict_share
-from eoseg.predict.blend import Blender
-from eoseg.predict.blended_cores import BlendedCores
 from eoseg.predict.classifier import Classifier
-from eoseg.predict.products import ClassProduct
 from eoseg.recipe import Quantity
 
 IMAGE = smooth_noise(150, 170)
@@ -234,28 +231,6 @@ def test_panels_change_no_byte(scene: Path, memory: int, monkeypatch: pytest.Mon
     # 11 columns: in panels of 4, 4 and 3, with one more beside them, or two
     assert len(done) == 10 * (5 + 6 + 4 if memory == 1 else 11)
     check_pixels(scene)
-
-
-def test_the_strip_is_a_row_of_tiles_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[int] = []
-    plan = plan_tiles(320, 320, core=32, halo=8, stride=1)
-    add = Blender.add
-
-    def counted(self, index, scores):
-        done = add(self, index, scores)
-        held.append(sum(total.numel() for total in self._sums.values()))
-        return done
-
-    monkeypatch.setattr(Blender, "add", counted)
-    cores = BlendedCores(plan, 8, range(100), ClassProduct(make_recipe().schema.classes))
-    finished = []
-    for index in cores.tiles:
-        core = cores.tile(index).core
-        valid = np.ones((core.height, core.width), bool)
-        finished += cores.add(index, valid, torch.rand(4, core.height, core.width))
-    assert sorted(core.index for core in finished) == list(range(100))
-    own = 4 * 32 * 32 * 3
-    assert 4 * 2 * 8 * 320 <= max(held) <= 4 * 2 * 8 * 320 + own
 
 
 def stopped_at(tiles: int):

@@ -29,14 +29,14 @@ from torch import Tensor, nn
 from eoseg.errors import ConfigError, DataError, GridError, OutputError
 from eoseg.geo.axis import Axis
 from eoseg.geo.grid import Grid
-from eoseg.geo.mapfile import read_map_info
+from eoseg.geo.mapfile import item_path, read_map_info
 from eoseg.geo.resample import resampled_grid
 from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import plan_tiles
 from eoseg.geo.window import Window
 from eoseg.models.network import Network
 from eoseg.predict import Prediction, PredictOptions, Rank, predict_scene, predict_share
-from eoseg.predict.pixel_size import choose_reading
+from eoseg.predict.pixel_size import choose_resampling
 from eoseg.predict.plan import ChipPlan
 from eoseg.predict.sources import scenes_as_rasters
 from eoseg.recipe import Quantity, Recipe
@@ -181,14 +181,14 @@ def test_a_scene_without_crs_is_read_as_it_is(make_scene: MakeScene) -> None:
 )
 def test_at_which_size_a_scene_is_read(trained: float | None, wanted: object, metres: float | None) -> None:
     recipe = make_recipe(pixel_metres=trained)
-    reading = choose_reading(GRID, recipe, wanted, scene="s.tif")  # type: ignore[arg-type]
+    reading = choose_resampling(GRID, recipe, wanted, scene="s.tif")  # type: ignore[arg-type]
     assert (None if reading is None else reading.metres) == metres
 
 
 def test_a_scene_so_coarse_is_not_resampled_unasked() -> None:
     words = r"pixels of 10 m, the network was trained on 2\.4 m: .* native, or with --pixel-size 2\.4"
     with pytest.raises(ConfigError, match=words):
-        choose_reading(GRID, make_recipe(pixel_metres=2.4), "auto", scene="s.tif")
+        choose_resampling(GRID, make_recipe(pixel_metres=2.4), "auto", scene="s.tif")
 
 
 def test_a_scene_smaller_than_a_pixel_is_refused(make_scene: MakeScene) -> None:
@@ -394,6 +394,7 @@ def test_a_run_that_was_stopped_while_its_file_was_made_is_completed(
     whole = predict(network, recipe, path, tile=16).path
     expected = whole.read_bytes()
     whole.unlink()
+    item_path(whole).unlink()
     with monkeypatch.context() as patch:
         patch.setattr(rasterio.shutil, "copy", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

@@ -15,14 +15,8 @@ from eoseg.geo.grid import Grid
 from eoseg.geo.mapfile import map_kind
 from eoseg.geo.valuefile import read_value_info
 from eoseg.predict.options import ValueRange
-from eoseg.predict.products import (
-    ClassProduct,
-    LabelProduct,
-    Layers,
-    Product,
-    Summary,
-    ValueProduct,
-)
+from eoseg.predict.product import Layers, Product, Summary
+from eoseg.predict.products import ClassProduct, LabelProduct, ValueProduct
 from eoseg.recipe import Quantity, parse_classes
 
 GRID = Grid(CRS.from_epsg(32632), Affine(10, 0, 500_000, 0, -10, 5_400_000), 2, 3)

@@ -78,14 +78,14 @@ from pathlib import Path
 from eoseg.geo.parts import read_progress
 from eoseg.predict.tile_pass import TilePass
 
-scene, classify = Path({scene!r}), TilePass._classify
+scene, fit = Path({scene!r}), TilePass._fit
 
-def logged(self, batch):
+def logged(self, call, batch):
     with scene.with_name("computed").open("ab") as log:
         log.write(b"." * len(batch))
-    return classify(self, batch)
+    return fit(self, call, batch)
 
-TilePass._classify = logged
+TilePass._fit = logged
 for tiles, more in {moments!r}:
     child = os.fork()
     if not child:

@@ -370,9 +370,9 @@ def work(stack: ExitStack, scene: Path, **options: object) -> Work:
 def test_passes_memory_and_disk_are_estimated(make_scene: MakeScene) -> None:
     path = make_scene("s.tif", smooth_noise(90, 110), names=BANDS)
     with ExitStack() as stack:
-        plain = work(stack, path).estimate
-        averaged = work(stack, path, tta=True).estimate
-        sure = work(stack, path, tta=True, uncertainty=True).estimate
+        plain = work(stack, path).estimate()
+        averaged = work(stack, path, tta=True).estimate()
+        sure = work(stack, path, tta=True, uncertainty=True).estimate()
     assert (plain.passes, averaged.passes) == (1, 8)
     assert averaged.memory_bytes - plain.memory_bytes == pytest.approx(36**2 * 4 * (3 + 4 * 4), abs=4)
     assert sure.disk_bytes == plain.disk_bytes * 4

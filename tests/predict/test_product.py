@@ -1,0 +1,46 @@
+"""Which files a prediction has, and what they hold where there is no value."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from eoseg.predict.product import Product, join
+from eoseg.predict.products import ClassProduct, LabelProduct, ValueProduct
+from eoseg.recipe import Quantity, parse_classes
+
+CLASSES = parse_classes(["a", "b", "c"])
+
+
+@pytest.mark.parametrize("make", [ClassProduct, LabelProduct])
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, {"map": "m.tif"}),
+        ({"probabilities": True}, {"map": "m.tif", "probabilities": "m_probabilities.tif"}),
+        ({"uncertainty": True}, {"map": "m.tif", "uncertainty": "m_uncertainty.tif"}),
+    ],
+)
+def test_files_lie_beside_the_map_one_for_each_layer(
+    make: type[Product], options: dict[str, bool], names: dict[str, str]
+) -> None:
+    product = make(CLASSES, **options)  # type: ignore[call-arg]
+    files = product.files(Path("x/m.tif"))
+    assert files == {role: Path("x") / name for role, name in names.items()}
+    assert product.paths(Path("x/m.tif")) == list(files.values())
+    assert len(product.layers()) == len(product.empty(2, 3)) == len(files)
+
+
+def test_a_spread_is_there_where_results_are_means_and_it_is_asked_for() -> None:
+    assert ClassProduct(CLASSES, uncertainty=True, tta=True).has_spread
+    assert not ClassProduct(CLASSES, tta=True).has_spread
+    assert not ClassProduct(CLASSES, uncertainty=True).has_spread
+    assert not ValueProduct(Quantity("height", "m"), tolerance=1).has_spread
+
+
+def test_a_spread_is_joined_behind_the_channels() -> None:
+    channels, spread = torch.zeros(2, 3, 4, 5), torch.ones(2, 1, 4, 5)
+    joined = join(channels, spread)
+    assert joined.shape == (2, 4, 4, 5)
+    assert (joined[:, 3] == 1).all()
+    assert join(channels, spread[:, :0]) is channels
