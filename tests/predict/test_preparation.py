@@ -57,8 +57,8 @@ def test_a_map_that_is_there_is_made_anew_only_by_one_process_alone(scene: Path)
 
 def test_memory_and_disk_are_estimated(scene: Path) -> None:
     with ExitStack() as stack:
-        small = make_work(stack, scene, tile=32).estimate
-        more = make_work(stack, scene, tile=32, batch_size=4, probabilities=True).estimate
+        small = make_work(stack, scene, tile=32).estimate()
+        more = make_work(stack, scene, tile=32, batch_size=4, probabilities=True).estimate()
     assert (small.tiles, small.tile, small.disk_bytes) == (12, 32, 90 * 110)
     assert more.disk_bytes == 5 * small.disk_bytes  # four probabilities beside the class
     assert more.memory_bytes == pytest.approx(4 * small.memory_bytes, abs=4)
