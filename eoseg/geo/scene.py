@@ -68,7 +68,7 @@ class Scene:
         try:
             self._describe(bands, band_names, nodata)
             self._needs_all = nodata_policy == "any"
-            self._fill = _column(fill if fill is not None else [0.0] * len(self.bands))[:, 0, 0]
+            self._fill = [float(value) for value in fill or [0.0] * len(self.bands)]
         except BaseException:
             self._dataset.close()
             raise

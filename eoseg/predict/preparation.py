@@ -19,6 +19,7 @@ from eoseg.geo.settings import gdal_settings
 from eoseg.geo.stack import SceneStack
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
+from eoseg.predict.acceleration import uncompiled
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
 from eoseg.predict.duration import time_pass, total_seconds
@@ -102,9 +103,8 @@ class Work:
         """
         layout, pixel_seconds = self.layout, self.runtime.pixel_seconds
         if pixel_seconds is None:
-            pixel_seconds = time_pass(
-                self.classifier.run, layout, self.classifier.example, device=self.device
-            )
+            run = uncompiled(self.classifier.run)  # it would be compiled for the size of what is timed
+            pixel_seconds = time_pass(run, layout, self.classifier.example, device=self.device)
         pixels = self.grid.height * self.grid.width
         seconds = total_seconds(pixel_seconds, layout, pixels=pixels, finished=finished)
         return Estimate(len(layout.plan), layout.plan.core, layout.pass_bytes, self.disk_bytes, seconds)
