@@ -68,7 +68,7 @@ class Scene:
         try:
             self._describe(bands, band_names, nodata)
             self._needs_all = nodata_policy == "any"
-            self._fill = _column(fill if fill is not None else [0.0] * len(self.bands))[:, 0, 0]
+            self._fill = [0.0] * len(self.bands) if fill is None else [float(value) for value in fill]
         except BaseException:
             self._dataset.close()
             raise

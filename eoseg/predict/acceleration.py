@@ -75,6 +75,11 @@ def accelerate(
     return _Compiled(fast) if compiled else cast(Runner, fast)
 
 
+def uncompiled(run: Runner) -> Runner:
+    """The network before it was compiled: to try images of another shape than the first one has."""
+    return cast(Runner, run.network) if isinstance(run, _Compiled) else run
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies numbers in bfloat16 by instructions of its own.
 
@@ -152,20 +157,20 @@ class _Compiled:
     """A network compiled for the shape of the first image."""
 
     def __init__(self, network: Network) -> None:
-        self._network = network
+        self.network = network
         self._compiled = torch.compile(network, dynamic=False)
         self._shape: torch.Size | None = None
 
     def __call__(self, image: Tensor, valid: Tensor, days: Tensor | None = None) -> Tensor:
         if self._shape is None:
             return self._compile(image, valid, days)
-        run = self._compiled if image.shape == self._shape else self._network
+        run = self._compiled if image.shape == self._shape else self.network
         return cast(Tensor, run(image, valid, days))
 
     def _compile(self, image: Tensor, valid: Tensor, days: Tensor | None) -> Tensor:
         from torch._dynamo.exc import TorchDynamoException
 
-        self._network(image, valid, days)  # its own errors come first, and plainly
+        self.network(image, valid, days)  # its own errors come first, and plainly
         try:
             logits = cast(Tensor, self._compiled(image, valid, days))
         except TorchDynamoException as error:

@@ -36,7 +36,8 @@ def time_pass(run: Runner, layout: Layout, example: Example, *, device: torch.de
         height = width = plan.chip_size
     else:
         side = min(_GPU_PX if device.type == "cuda" else _CPU_PX, int(most**0.5))
-        height, width = (max(1, min(side, length) // plan.stride) * plan.stride for length in plan.read_size)
+        side = max(2, side // plan.stride) * plan.stride
+        height, width = (min(side, length) for length in plan.read_size)
         count = 1
     image, valid, days = example(count, height, width)
     return min(_timed(run, image, valid, days, device) for _ in range(2)) / (count * height * width)

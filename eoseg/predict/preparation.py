@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
+from eoseg.predict.acceleration import uncompiled
 from eoseg.predict.blend import StripBytes, count_computed
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.classifier import Classifier, pick_device
@@ -102,14 +103,22 @@ class Work:
         """
         targets = [*self.paths, self.item_path]
         are_there = all(path.is_file() for path in targets)
-        if (
-            are_there
-            and not parts_folder(self.out).exists()
-            and is_made(self.out, run_name(self.fingerprint), self.rasters)
-        ):
-            return not (self.options.overwrite and self.rank.count == 1)
+        is_wanted_anew = self.options.overwrite and self.rank.count == 1
+        if are_there and not is_wanted_anew and is_made(self.out, run_name(self.fingerprint), self.rasters):
+            self._remove_parts()
+            return True
         require_writable_together(targets, overwrite=self.options.overwrite)
         return False
+
+    def _remove_parts(self) -> None:
+        """Remove what a run has left that was killed between its last two steps."""
+        if not parts_folder(self.out).exists():
+            return
+        with suppress(OutputError):  # parts of another run stay
+            parts = self.begin()
+            with parts.only_here() as mine:
+                if mine and parts.is_complete():
+                    parts.remove()
 
     @property
     def disk_bytes(self) -> int:
@@ -131,9 +140,8 @@ class Work:
         """
         layout, plan, pixel_seconds = self.layout, self.layout.plan, self.runtime.pixel_seconds
         if pixel_seconds is None:
-            pixel_seconds = time_pass(
-                self.classifier.run, layout, self.classifier.example, device=self.device
-            )
+            run = uncompiled(self.classifier.run)  # it would be compiled for the size of what is timed
+            pixel_seconds = time_pass(run, layout, self.classifier.example, device=self.device)
         computed = None
         if layout.overlap and isinstance(plan, TilePlan):
             computed = count_computed(plan, layout.overlap, layout.panel, self.rank.count)

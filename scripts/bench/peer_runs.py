@@ -153,6 +153,32 @@ def _put(canvas: NDArray[np.uint8], classes: NDArray[np.uint8], row: int, col: i
     canvas[top:bottom, left:right] = classes[top - row : bottom - row, left - col : right - col]
 
 
+def make_geoai(weights: Path, tile: int, overlap: int, batch: int, channels_last: bool) -> _Run:
+    """https://opengeoai.org/inference, `predict_geotiff` with its spline weights."""
+    from geoai.inference import predict_geotiff
+
+    network = _load(weights, tile, batch, channels_last)
+
+    def run(scene: str, out: str) -> None:
+        predict_geotiff(
+            network,
+            scene,
+            out,
+            tile_size=tile,
+            overlap=overlap,
+            batch_size=batch,
+            num_classes=8,
+            output_dtype="uint8",
+            output_nodata=255,
+            preprocess_fn=lambda values: ((values - MEAN) / STD).astype(np.float32),
+            postprocess_fn=lambda chances: chances.argmax(axis=0)[None],
+            device="cpu",
+            verbose=False,
+        )
+
+    return run
+
+
 def make_eoseg(weights: Path, tile: int, overlap: int, batch: int, channels_last: bool) -> _Run:  # noqa: ARG001
     """`eoseg predict` with its defaults, or with the same tiles as the others where a tile is given."""
     from world import make_network, make_recipe

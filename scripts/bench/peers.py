@@ -20,7 +20,7 @@ from world import band_names, make_land, make_network
 
 from eoseg.models import Network
 
-SIDE, STEPS, BATCH, CHIP = 2048, 120, 8, 128
+SIDE, STEPS, BATCH, CHIP = 2048, 80, 8, 128
 CONTRAST = 300
 JUDGED = 128  # pixels from the border of the scene on, where programs pad differently
 ROUNDS = 2
@@ -157,6 +157,6 @@ def _train(network: Network) -> None:
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % 20 == 19:
+        if step % 10 == 9:
             right = (logits.argmax(1) == wanted).float().mean()
             print(f"step {step + 1}: loss {loss:.3f}, accuracy {right:.3f}", file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from eoseg.predict.acceleration import (
     accepts_values,
     has_fast_bfloat16,
     runs,
+    uncompiled,
 )
 from eoseg.recipe import BandStatistics, Statistics
 
@@ -228,3 +229,12 @@ def test_a_hundredth_of_the_spread_of_a_quantity_is_accepted():
     assert accepts_values(0.2, std=20.0)
     assert not accepts_values(0.21, std=20.0)
     assert not accepts_values(float("nan"), std=20.0)
+
+
+def test_a_compiled_network_can_be_tried_at_any_size_as_it_was() -> None:
+    network = make_network()
+    run = accelerate(network, compiled=True, device=torch.device("cpu"))
+    before = uncompiled(run)
+    assert before is not run
+    assert isinstance(before, nn.Module)
+    assert uncompiled(before) is before
