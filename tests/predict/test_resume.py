@@ -14,7 +14,7 @@ from predict_factory import BANDS, Convolutions, make_network, make_recipe, smoo
 from torch import nn
 
 from eoseg.errors import BusyError, OutputError
-from eoseg.geo.parts import parts_folder
+from eoseg.geo.parts import Parts, parts_folder
 from eoseg.predict import Prediction, PredictOptions, Progress, Rank, predict_scene, predict_share
 
 IMAGE = smooth_noise(150, 170)
@@ -151,6 +151,26 @@ def test_a_rank_that_comes_late_finds_the_map_made(scene: Path) -> None:
     os.utime(scene)  # a newer scene
     with pytest.raises(OutputError, match="exists already"):
         predict_share(*arguments, rank=Rank(1, 2), options=OPTIONS)
+
+
+def test_a_run_that_was_killed_between_its_last_two_steps_is_complete(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = scene.with_name("map.tif")
+    arguments = (network_of(), make_recipe(), str(scene), out)
+
+    def stop(parts: Parts) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "remove", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predict_share(*arguments, rank=Rank(), options=OPTIONS)
+    before = content(scene)
+    assert parts_folder(out).exists()
+    assert predict_share(*arguments, rank=Rank(), options=OPTIONS) is None
+    assert content(scene) == before
+    assert not parts_folder(out).exists()
 
 
 @pytest.mark.parametrize("change", ["scene", "weights", "tile"])
