@@ -35,7 +35,7 @@ COG_BLOCK = 512
 """Height and width of the blocks of the finished file in pixels."""
 COMPRESSION = {"COMPRESS": "DEFLATE"}
 
-_STRIP_BYTES = 32 * 2**20  # that are compared at a time
+_STRIP_BYTES = 4 * 2**20  # that are compared at a time: memory must not show how wide a scene is
 _ENVI_TYPES = {"uint8": 1, "float32": 4}
 
 

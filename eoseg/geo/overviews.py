@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from eoseg.recipe import IGNORE
 
-_STRIP_BYTES = 16 * 2**20  # that are looked at at a time
+_STRIP_BYTES = 2 * 2**20  # that are looked at at a time
 
 
 def overview_sizes(height: int, width: int, *, least: int) -> list[tuple[int, int]]:

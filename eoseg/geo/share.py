@@ -20,7 +20,7 @@ from eoseg.geo.parts import END, Parts, told
 from eoseg.geo.window import Window
 
 _LEAST_BYTES = 16  # GDAL does not look at smaller files
-_STRIP_BYTES = 8 * 2**20  # of a band that are read at a time
+_STRIP_BYTES = 2 * 2**20  # of a band that are read at a time
 
 
 class Share:

@@ -15,6 +15,7 @@ from eoseg.recipe import Quantity
 
 DEFAULT_MEMORY_MB = 2048
 _STRIP_BYTES = 2**28
+_SMALL_CACHE, _LARGEST_CACHE = 64 * 2**20, 256 * 2**20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,10 @@ class PredictOptions:
     @property
     def cache_bytes(self) -> int:
         """Size that GDAL's cache of blocks may have: less where memory is short."""
-        total = DEFAULT_MEMORY_MB if self.max_memory_mb is None else self.max_memory_mb
-        return min(DEFAULT_MEMORY_MB, total) * 2**20 // 10
+        if self.max_memory_mb is None:
+            return _LARGEST_CACHE
+        total = self.max_memory_mb * 2**20
+        return min(_LARGEST_CACHE, max(min(_SMALL_CACHE, total // 8), total // 16))
 
     @property
     def strip_bytes(self) -> int:

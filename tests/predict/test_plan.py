@@ -176,7 +176,7 @@ def test_smaller_cores_lie_in_the_middle_of_chips_that_reach_outside() -> None:
 
 @pytest.mark.parametrize(
     ("options", "chips_per_pass"),
-    [({}, 32), ({"batch_size": 5}, 5), ({"max_memory_mb": 64, "pixel_bytes": 1600.0}, 9)],
+    [({}, 32), ({"batch_size": 5}, 5), ({"max_memory_mb": 64, "pixel_bytes": 1600.0}, 8)],
 )
 def test_chips_of_a_pass_stay_within_the_memory(options: dict[str, float], chips_per_pass: int) -> None:
     assert chips(1000, 1000, **options).batch_size == chips_per_pass

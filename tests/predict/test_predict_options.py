@@ -59,3 +59,12 @@ def test_speed_of_a_prediction() -> None:
 def test_an_unknown_nodata_policy_is_refused() -> None:
     with pytest.raises(ConfigError, match="'any' or 'all'; found 'some'"):
         PredictOptions(nodata_policy="some")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("memory", "cache"), [(None, 256), (64, 8), (512, 64), (1024, 64), (2048, 128), (8192, 256)]
+)
+def test_the_cache_of_blocks_has_a_share_of_the_memory(memory: int | None, cache: int) -> None:
+    options = PredictOptions(max_memory_mb=memory)
+    assert options.cache_bytes == cache * 2**20
+    assert options.activation_bytes == ((memory or 2048) - (cache if memory else 0)) * 2**20
