@@ -111,7 +111,7 @@ def test_a_network_with_global_context_gets_a_moderate_tile_and_is_not_exact() -
 
 def test_memory_that_is_given_decides_on_global_context_too() -> None:
     assert layout(20_000, 20_000, WHOLE).plan.core + 256 <= 1024
-    more = [layout(20_000, 20_000, WHOLE, max_memory_mb=memory) for memory in (2048, 4096)]
+    more = [layout(20_000, 20_000, WHOLE, max_memory_mb=memory) for memory in (2048, 5120)]
     assert 1024 < more[0].plan.core < more[1].plan.core
     strip = [PredictOptions(max_memory_mb=memory).strip_bytes for memory in (64, 1024, 4096)]
     assert strip == [8 * 2**20, 128 * 2**20, 256 * 2**20]
