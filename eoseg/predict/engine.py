@@ -23,12 +23,13 @@ from eoseg.models.network import Network
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times
-from eoseg.predict.preparation import Work, prepare
+from eoseg.predict.preparation import prepare
 from eoseg.predict.provenance import map_tags
 from eoseg.predict.ranks import Rank
 from eoseg.predict.seams import measure_disagreement
 from eoseg.predict.stac import item_text
 from eoseg.predict.tile_pass import TilePass
+from eoseg.predict.work import Work
 from eoseg.progress import Progress
 from eoseg.recipe import Recipe, Time
 

@@ -25,10 +25,10 @@ from eoseg.geo.grid import Grid
 from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.remote import address, is_remote, scene_name
 from eoseg.predict.dated import DatedRasters
-from eoseg.predict.preparation import Work
 from eoseg.predict.product import FileRole
 from eoseg.predict.provenance import CHECKPOINT, local_files, run_name, source_paths
 from eoseg.predict.stac_model import MODEL_EXTENSIONS, model_asset, model_fields
+from eoseg.predict.work import Work
 from eoseg.recipe import IGNORE, MapClass
 
 _EXTENSIONS = (

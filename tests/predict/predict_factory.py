@@ -1,7 +1,9 @@
 """Networks with a known reach, recipes that fit them, and the plain whole-image result."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +12,9 @@ from torch import Tensor, nn
 from eoseg.errors import ConfigError
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Kind, Network
+from eoseg.predict import PredictOptions, Rank
+from eoseg.predict.preparation import prepare
+from eoseg.predict.work import Work
 from eoseg.recipe import (
     IGNORE,
     BandStatistics,
@@ -279,3 +284,16 @@ def smooth_noise(height: int, width: int, *, bands: int = 3, seed: int = 0) -> n
         coarse = rng.random((bands, height // size + 2, width // size + 2))
         total += coarse.repeat(size, 1).repeat(size, 2)[:, :height, :width]
     return (total / 3 * 255).astype(np.uint8)
+
+
+def make_work(stack: ExitStack, scene: Path, *, rank: Rank | None = None, **options: object) -> Work:
+    return prepare(
+        stack,
+        make_network(Brightness()),
+        make_recipe(),
+        str(scene),
+        scene.with_name("map.tif"),
+        rank=rank or Rank(),
+        options=PredictOptions(**options),
+        checkpoint=None,
+    )

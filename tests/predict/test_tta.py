@@ -28,7 +28,8 @@ from eoseg.geo.parts import Parts
 from eoseg.models.network import Network
 from eoseg.predict import Prediction, PredictOptions, Rank, predict_scene, predict_share
 from eoseg.predict.chosen_product import make_product
-from eoseg.predict.preparation import Work, prepare
+from eoseg.predict.preparation import prepare
+from eoseg.predict.work import Work
 from eoseg.recipe import Quantity, Recipe
 
 HEIGHT = Quantity("height", "m")
