@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import rasterio
+import rasterio.shutil
 from affine import Affine
 
 from eoseg.geo.grid import Grid
@@ -14,6 +16,7 @@ from eoseg.geo.tiles import plan_tiles
 BYTES = Layer(bands=("class",), overviews="MODE")
 FLOATS = Layer(bands=("a", "b"), overviews="AVERAGE", dtype="float32")
 HEIGHT, WIDTH, CORE = 50, 70, 16
+_copy = rasterio.shutil.copy  # what `copy_and_spoil` stands for in a test
 
 
 def make_parts(folder: Path, *, shares: int = 1, overwrite: bool = False, **fingerprint: str) -> Parts:
@@ -47,3 +50,12 @@ def fill(parts: Parts, share: int = 0, *, until: int | None = None) -> None:
 def pending(parts: Parts, share: int = 0) -> list[int]:
     with Share(parts, share) as open_share:
         return open_share.pending
+
+
+def copy_and_spoil(source: Path, target: Path, **options: str) -> None:
+    """As `rasterio.shutil.copy`, but one pixel of the copy is another."""
+    _copy(source, target, **options)
+    with rasterio.open(target, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        values = dataset.read(1)
+        values[3, 3] += 1
+        dataset.write(values, 1)

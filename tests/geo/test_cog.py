@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from affine import Affine
 from full_disk import largest_file
+from parts_factory import copy_and_spoil
 from raster_factory import write_layer
 from rasterio.crs import CRS
 from rio_cogeo import cog_validate
@@ -249,16 +250,7 @@ def test_a_file_that_does_not_hold_what_was_computed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = begin(tmp_path / "a.tif", noise(4, 4))
-    copy = rasterio.shutil.copy
-
-    def spoil(source: Path, target: Path, **options: str) -> None:
-        copy(source, target, **options)
-        with rasterio.open(target, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
-            values = dataset.read(1)
-            values[3, 3] += 1
-            dataset.write(values, 1)
-
-    monkeypatch.setattr(cog.rasterio.shutil, "copy", spoil)
+    monkeypatch.setattr(cog.rasterio.shutil, "copy", copy_and_spoil)
     with pytest.raises(OutputError, match="does not hold what was computed"):
         finish_files(parts, [tmp_path / "a.tif"], lambda _: {})
     assert files(tmp_path) == ["a.tif.parts"]

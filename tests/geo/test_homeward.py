@@ -9,6 +9,7 @@ import rasterio
 import shapely
 from affine import Affine
 from conftest import MakeScene, write_scene
+from parts_factory import copy_and_spoil
 
 from eoseg.errors import OutputError
 from eoseg.geo import cog
@@ -198,17 +199,8 @@ def test_a_file_that_does_not_hold_what_was_computed_is_refused_and_made_again(
 ) -> None:
     grid = resampled_grid(scene.grid, 20)
     parts = compute(tmp_path, grid, [(CLASSES, classes_on(grid))])
-    copy = rasterio.shutil.copy
-
-    def spoil(source: Path, target: Path, **options: str) -> None:
-        copy(source, target, **options)
-        with rasterio.open(target, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
-            values = dataset.read(1)
-            values[3, 3] += 1
-            dataset.write(values, 1)
-
     with monkeypatch.context() as patch:
-        patch.setattr(cog.rasterio.shutil, "copy", spoil)
+        patch.setattr(cog.rasterio.shutil, "copy", copy_and_spoil)
         with pytest.raises(OutputError, match=r"m.tif' does not hold what was computed"):
             finish_at_home(parts, Home(scene, "single"), [tmp_path / "m.tif"], lambda _: {})
     assert [path.name for path in tmp_path.iterdir()] == ["m.tif.parts"]
