@@ -100,6 +100,6 @@ def test_the_map_lies_on_the_scenes_grid_and_is_right(way: Path, capsys: pytest.
 def test_a_finished_run_is_tested_by_its_folder(way: Path) -> None:
     run = runs_of(way)[0]
     main(["test", str(run), f"--run.folder={way / 'runs'}", "--no-wandb"])
-    tested = way / "runs" / "config-test" / "latest"
+    tested = way / "runs" / "toy-test" / "latest"
     assert "test/miou" in (tested / "metrics.csv").read_text()
     assert (tested / "confusion_test.csv").is_file()

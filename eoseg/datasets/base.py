@@ -46,6 +46,26 @@ class EOData(LightningDataModule, ABC):
         """
 
     @abstractmethod
+    def files(self) -> list[str]:
+        """Paths of the files that images and labels are read from."""
+
+    @abstractmethod
+    def members(self, stage: str) -> list[str]:
+        """What a split holds: names of its regions, chips, rows or images.
+
+        Args:
+            stage: "train", "val" or "test".
+        """
+
+    def pixels(self, stage: str) -> int | None:  # noqa: ARG002
+        """Pixels, chips or rows of a split, labelled or not; None where only the batches say it."""
+        return None
+
+    def unit_of(self, chip_id: str) -> str:
+        """What stays together with a chip that has no place: its group, or the chip itself."""
+        return chip_id
+
+    @abstractmethod
     def panel_chips(self, stage: str, count: int) -> Batch:
         """Some fixed chips, evenly spread over a split, for pictures.
 

@@ -188,7 +188,7 @@ def test_everything_is_plain_and_fits_json(files: tuple[Path, Path]) -> None:
 def test_notes_say_what_is_not_in_the_figures(files: tuple[Path, Path]) -> None:
     few = "\n".join(notes(evaluate_map(*files)))
     assert "600 labelled pixels (3.3%) lie where the map has no class" in few
-    assert "9 blocks of 64 x 64 px hold labelled pixels, 10 are needed" in few
+    assert "9 blocks of 64 x 64 px hold labels, 10 are needed" in few
     evaluation = evaluate_map(*files, block_size=16)
     assert "bootstrap over 90 blocks of 16 x 16 px, 1000 draws, seed 0" in "\n".join(notes(evaluation))
     assert format_interval(evaluation, "kappa").count("-") == 1
