@@ -61,7 +61,9 @@ def test_blocks_are_as_large_as_leaves_enough_of_them() -> None:
     assert (chosen.side, len(chosen.keys)) == (2 * CELL, 64)
     assert len(chosen.keys) >= WANTED > len(chosen.doubled().keys)
     assert blocks.enlarged(4 * CELL).matrices.tolist() == [[[16]]] * 16
-    with pytest.raises(DataError, match="put together to 128 px times a power of two; found 96 px"):
+    with pytest.raises(
+        DataError, match="Blocks of 128 px can be put together to that times a power of two; found 96"
+    ):
         chosen.enlarged(96)
 
 

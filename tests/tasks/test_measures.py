@@ -44,7 +44,7 @@ def chip_batch(number: int, rng: np.random.Generator, dates: tuple[int, ...] = (
     return batch
 
 
-def tested(task: ClassTask, folder: Path, dates: tuple[int, ...] = ()) -> World:
+def evaluated(task: ClassTask, folder: Path, dates: tuple[int, ...] = ()) -> World:
     rng = seeded()
     data = World(
         make_statistics(task.schema),
@@ -63,7 +63,7 @@ def segmentation() -> SegmentationTask:
 
 def test_the_blocks_of_a_test_sum_to_its_confusion_matrix(tmp_path: Path) -> None:
     task = segmentation()
-    tested(task, tmp_path)
+    evaluated(task, tmp_path)
     blocks = task.measured("test").blocks
     assert blocks is not None
     assert (blocks.matrices.sum(axis=0) == task.matrix("test")).all()
@@ -75,7 +75,7 @@ def test_the_blocks_of_a_test_sum_to_its_confusion_matrix(tmp_path: Path) -> Non
 def test_blocks_and_matrix_agree_where_a_threshold_is_chosen(tmp_path: Path) -> None:
     seeded()
     task = ChangeTask(make_schema(time="pair", steps=2), 8, arch="local", optimizer=OptimizerConfig(lr=0.1))
-    tested(task, tmp_path, (2,))
+    evaluated(task, tmp_path, (2,))
     blocks = task.measured("test").blocks
     assert task.threshold_in_force() not in (None, 0.5)
     assert blocks is not None
@@ -84,7 +84,7 @@ def test_blocks_and_matrix_agree_where_a_threshold_is_chosen(tmp_path: Path) -> 
 
 def test_reliability_is_that_of_the_logits(tmp_path: Path) -> None:
     task = segmentation()
-    data = tested(task, tmp_path)
+    data = evaluated(task, tmp_path)
     found = task.measured("test").reliability
     with torch.no_grad():
         chances = torch.cat(
@@ -104,7 +104,7 @@ def test_reliability_is_that_of_the_logits(tmp_path: Path) -> None:
 
 def test_pixels_that_were_left_out_are_counted_once_for_each_test(tmp_path: Path) -> None:
     task = segmentation()
-    data = tested(task, tmp_path)
+    data = evaluated(task, tmp_path)
     measured = task.measured("test")
     assert (measured.counted, measured.eroded) == (10 * SIZE * SIZE, 35)
     evaluate(task, data, tmp_path)
