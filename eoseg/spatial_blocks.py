@@ -74,8 +74,7 @@ class Blocks:
             blocks = blocks.doubled()
         if blocks.side is not None and blocks.side != side:
             raise DataError(
-                f"Blocks of {self.side} px can be put together to {self.side} px times a power of two; found "
-                f"{side} px."
+                f"Blocks of {self.side} px can be put together to that times a power of two; found {side} px."
             )
         return blocks
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoseg.errors import ConfigError, DataError
-from eoseg.evaluate.intervals import CONFIDENCE, MIN_BLOCKS, Interval, figures_of
+from eoseg.evaluate.intervals import CONFIDENCE, MIN_BLOCKS, Interval, figures_of, percentile_interval
 from eoseg.metrics import score
 from eoseg.spatial_blocks import Blocks, read_blocks
 
@@ -221,11 +221,8 @@ def _difference(name: str, splits: Sequence[_Split], *, enough: bool) -> Differe
     if difference is None or not enough or occurs < MIN_BLOCKS:
         return Difference(sides[0], sides[1], difference, None)
     samples = np.mean([split.samples[1][name] - split.samples[0][name] for split in splits], axis=0)  # (D,)
-    if not np.isfinite(samples).all():
-        return Difference(sides[0], sides[1], difference, None)
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(samples, [tail, 100 - tail])
-    return Difference(sides[0], sides[1], difference, Interval(float(low), float(high)))
+    interval = percentile_interval(samples.tolist(), units=sum(split.blocks for split in splits))
+    return Difference(sides[0], sides[1], difference, interval)
 
 
 def _of_drawn_runs(

@@ -74,7 +74,7 @@ def fit_scaling(logits: Tensor, classes: Tensor, *, method: ScalingMethod, names
     if not _RANGE[0] < temperature < _RANGE[1]:
         raise DataError(
             f"The {len(classes):,} labels of the validation split do not determine a temperature (found "
-            f"{temperature:.3g}): the network makes next to no error on them, or nothing but errors. "
+            f"{temperature:.3g}): the network makes next to no error on them, or is no better than chance. "
             "Validate on more or other places, or leave the probabilities as they are."
         )
     if method == "temperature":

@@ -22,13 +22,13 @@ TEMPERATURE = 4.0
 def way(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network whose last layer was made too sure, calibrated and tested before and after."""
     folder = tmp_path_factory.mktemp("way")
-    config = write_config(folder, max_epochs=1)
+    config = write_config(folder, max_epochs=2)
     for seed in range(3):
         make_toy(folder, seed, (256, 256))
     values = yaml.safe_load(config.read_text())
     arguments = values["data"]["init_args"]
     arguments["split"] = {"method": "files", "val": ["scene_1"], "test": ["scene_2"]}
-    arguments["chips_per_epoch"] = 16
+    arguments["chips_per_epoch"] = 96
     config.write_text(yaml.safe_dump(values))
     runs = [f"--run.folder={folder / 'runs'}", "--no-wandb"]
     main(["fit", f"--config={config}", *runs])

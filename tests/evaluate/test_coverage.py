@@ -1,31 +1,36 @@
 """Why intervals come from blocks: maps whose errors lie together, with an accuracy that is known."""
 
 import numpy as np
+from scipy import fft
 
 from eoseg.evaluate.intervals import bootstrap
-from eoseg.spatial_blocks import Blocks, BlockSums
+from eoseg.spatial_blocks import CELL, Blocks
 
-MAPS, SIDE, TRUTH = 200, 512, 0.8
-PATCH = 24  # pixels over which errors are alike, about
+MAPS, SIDE, TRUTH = 100, 768, 0.8
+SMOOTH = 8.0  # pixels: the deviation of the Gaussian that noise is smoothed with, so errors lie in patches
 NAMES = ["a", "b"]
 
 
 def errors_of(generator: np.random.Generator) -> np.ndarray:
-    """A smooth random field, cut where the normal distribution leaves a fifth: so errors lie in patches."""
-    frequency = np.fft.fftfreq(SIDE)[:, None] ** 2 + np.fft.rfftfreq(SIDE)[None] ** 2
-    kernel = np.exp(-2 * (np.pi * PATCH / 2.5) ** 2 * frequency)
-    noise = np.fft.rfft2(generator.normal(size=(SIDE, SIDE)))
-    field = np.fft.irfft2(noise * kernel, (SIDE, SIDE))
-    scale = np.sqrt(np.fft.irfft2(kernel**2, (SIDE, SIDE))[0, 0])  # the field's deviation, in expectation
-    return field / scale > 0.8416212335729143  # the 80th percentile
+    """A smooth random field, cut where the normal distribution leaves a fifth."""
+    frequency = fft.fftfreq(SIDE)[:, None] ** 2 + fft.rfftfreq(SIDE)[None] ** 2
+    kernel = np.exp(-2 * (np.pi * SMOOTH) ** 2 * frequency).astype(np.float32)
+    noise = fft.rfft2(generator.standard_normal((SIDE, SIDE), np.float32))
+    field = fft.irfft2(noise * kernel, (SIDE, SIDE))
+    variance = fft.irfft2(kernel**2, (SIDE, SIDE))[0, 0]  # of the field, in expectation
+    return field / np.sqrt(variance) > 0.8416212335729143  # the 80th percentile
 
 
 def blocks_of(errors: np.ndarray) -> Blocks:
-    sums = BlockSums(NAMES, placed=True)
-    reference = np.zeros(errors.shape, np.int64)
-    reference[:, ::2] = 1
-    sums.add_pixels("map", 0, 0, reference, np.where(errors, 1 - reference, reference))
-    return sums.blocks()
+    """Two classes in stripes; a wrong pixel is the other one."""
+    across = SIDE // CELL
+    matrices = np.zeros((across**2, 2, 2), np.int64)
+    for label in (0, 1):
+        cells = errors[:, label::2].reshape(across, CELL, across, CELL // 2)
+        wrong = cells.sum(axis=(1, 3)).flatten()
+        matrices[:, label, 1 - label], matrices[:, label, label] = wrong, CELL**2 // 2 - wrong
+    keys = tuple(("map", row, col) for row in range(across) for col in range(across))
+    return Blocks(tuple(NAMES), keys, matrices, CELL)
 
 
 def pixel_interval(blocks: Blocks, generator: np.random.Generator) -> tuple[float, float]:
