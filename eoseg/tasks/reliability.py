@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,12 +74,12 @@ class ReliabilitySums(Sums):
 
     def reliability(self, names: Sequence[str]) -> Reliability:
         """The figures, once summed over processes."""
-        top, each = _array(self.top), _array(self.each)
+        top, each = _copy(self.top), _copy(self.each)
         squared, surprise = self.errors.tolist()
         return Reliability(
             names=tuple(names),
-            likeliest=Bins(top[0], top[1], self.top_confidence.cpu().numpy()),
-            each=Bins(each[0], each[1], self.each_confidence.cpu().numpy()),
+            likeliest=Bins(top[0], top[1], _copy(self.top_confidence)),
+            each=Bins(each[0], each[1], _copy(self.each_confidence)),
             squared=squared,
             surprise=surprise,
         )
@@ -177,5 +178,6 @@ def _count(places: Tensor, length: int) -> Tensor:
     return torch.bincount(places.flatten(), minlength=length)
 
 
-def _array(counts: Tensor) -> NDArray[np.int64]:
-    return np.asarray(counts.cpu().numpy(), np.int64)
+def _copy(sums: Tensor) -> NDArray[Any]:
+    """As numpy, in memory of its own: the next epoch counts in the tensor's."""
+    return sums.cpu().numpy().copy()

@@ -29,7 +29,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = values["data"]["init_args"]
     arguments["split"] = {"method": "files", "val": ["scene_1"], "test": ["scene_2"]}
     arguments["chips_per_epoch"] = 96
-    config.write_text(yaml.safe_dump(values))
+    config.write_text(yaml.safe_dump(values, sort_keys=False))
     runs = [f"--run.folder={folder / 'runs'}", "--no-wandb"]
     main(["fit", f"--config={config}", *runs])
     trained = (folder / "runs" / "toy" / "latest").resolve()
@@ -84,7 +84,7 @@ def test_predict_and_export_give_the_calibrated_probabilities(way: Path, tmp_pat
     for name in ("toy", "toy-calibrate"):
         out = tmp_path / f"{name}.tif"
         main(["predict", str(way / name / "latest" / "model.ckpt"), scene, f"--out={out}", "--probabilities"])
-        with rasterio.open(tmp_path / f"{name}.probabilities.tif") as file, rasterio.open(out) as classes:
+        with rasterio.open(tmp_path / f"{name}_probabilities.tif") as file, rasterio.open(out) as classes:
             held.append((file.read() / 250, classes.read(1), classes.tags()))
     assert (held[0][1] == held[1][1]).mean() > 0.999  # temperature leaves the map as it is
     assert held[1][2]["EOSEG_CALIBRATION"] == "temperature scaling"

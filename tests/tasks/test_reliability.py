@@ -76,6 +76,7 @@ def test_chips_with_a_label_are_counted_too_and_a_reset_forgets() -> None:
     assert found.nll == pytest.approx(np.log(2))
     sums.reset()
     assert sums.reliability("ab").total == 0
+    assert found.total == 1  # what was given stays as it was
 
 
 def ids(number: int) -> list[str]:
