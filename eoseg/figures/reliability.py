@@ -25,7 +25,7 @@ def reliability_image(measured: Mapping[str, Reliability], *, unit: str = "pixel
     whole.axis("off")
     centres = (np.arange(BINS) + 0.5) / BINS
     for number, (title, found) in enumerate(measured.items()):
-        left, width = (number + 0.14) / len(measured), 0.82 / len(measured)
+        left, width = (number + 0.18) / len(measured), 0.79 / len(measured)
         axes = whole.inset_axes((left, 0.34, width, 0.58))
         below = whole.inset_axes((left, 0.08, width, 0.17))
         bins = found.likeliest
@@ -40,7 +40,7 @@ def reliability_image(measured: Mapping[str, Reliability], *, unit: str = "pixel
         ece = "undefined" if found.ece is None else f"{found.ece:.3f}"
         axes.set_title(f"{shorten(title, 40)}\nECE {ece}, {found.total:,} {unit}", fontsize=9)
         axes.set(xlim=(0, 1), ylim=(0, 1))
-        below.set(xlim=(0, 1))
+        below.set(xlim=(0, 1), ylim=(0, 1))
         axes.set_ylabel("share that is right", fontsize=8)
         below.set_ylabel(f"share of\n{unit}", fontsize=8)
         below.set_xlabel("probability of the likeliest class", fontsize=8)
