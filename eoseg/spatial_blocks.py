@@ -168,8 +168,8 @@ class BlockSums:
         size = len(self.names)
         pairs = reference[known_rows, known_cols] * size + mapped[known_rows, known_cols]
         numbers = (down - top) * width + across - left
-        counts = np.bincount(numbers * size**2 + pairs).astype(np.int64)
-        counts = np.pad(counts, (0, -len(counts) % size**2)).reshape(-1, size, size)
+        flat = np.bincount(numbers * size**2 + pairs).astype(np.int64)
+        counts = np.pad(flat, (0, -len(flat) % size**2)).reshape(-1, size, size)
         for number in np.unique(numbers).tolist():
             self._add((scene, top + number // width, left + number % width), counts[number])
         self._shrink()

@@ -43,7 +43,7 @@ def near_border(labels: NDArray[np.uint8], *, radius: int = RADIUS) -> NDArray[n
             if 0 < down**2 + across**2 <= radius**2:
                 other = padded[radius + down :, radius + across :][:height, :width]
                 near |= (other != labels) & (other != IGNORE)
-    return near & known
+    return np.asarray(near & known)
 
 
 class ErodedLabels:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -154,6 +153,6 @@ class Measures(nn.Module):
         if not held:
             return
         total = BlockSums(self.names, placed=held[0].side is not None)
-        for part in cast("list[Blocks]", held):
+        for part in held:
             total.add(part)
         self._blocks = total
