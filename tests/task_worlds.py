@@ -160,9 +160,6 @@ class World(LightningDataModule):
         self.chip_size = chip_size
         self.batch_size = 2
 
-    def unit_of(self, chip_id: str) -> str:
-        return chip_id
-
     def panel_chips(self, stage: str, count: int) -> Batch:
         first = self.batches["val"][0]
         return {key: value[:count] for key, value in first.items()}  # type: ignore[return-value]

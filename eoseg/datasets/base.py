@@ -1,11 +1,13 @@
 """What tasks, the command line and the dashboard ask of every datamodule."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
 
 from eoseg.batch import Batch
+from eoseg.datasets.data_hash import hash_data
 from eoseg.recipe import Plain, Schema, Statistics
 
 
@@ -48,6 +50,11 @@ class EOData(LightningDataModule, ABC):
     @abstractmethod
     def files(self) -> list[str]:
         """Paths of the files that images and labels are read from."""
+
+    @cached_property
+    def data_hash(self) -> dict[str, Plain]:
+        """One hash over these files; see `eoseg.datasets.data_hash`. They are read for it once."""
+        return hash_data(self.files())
 
     @abstractmethod
     def members(self, stage: str) -> list[str]:

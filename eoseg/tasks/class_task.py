@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,6 @@ from eoseg.tasks.task import Task, require_labels, require_time, usable
 
 _NO_CHANGE = ("unchanged", "nochange", "nonchange", "stable", "background")
 """Names of "no change", letters only, that must not stand for a change."""
-
-
-class Grouped(Protocol):
-    """What intervals ask of the datamodule."""
-
-    def unit_of(self, chip_id: str) -> str:
-        """What stays together with a chip that has no place: its group, or itself."""
 
 
 class ClassTask(Task):
@@ -157,7 +150,8 @@ class ClassTask(Task):
             classes = self.predict_classes(logits)
             self.counts(stage).update(classes, target)
         if not self.schema.multilabel:
-            unit = cast(Grouped, self.trainer.datamodule).unit_of  # type: ignore[attr-defined]
+            # Data of one's own need not know groups: each chip is then one.
+            unit = getattr(self.trainer.datamodule, "unit_of", str)  # type: ignore[attr-defined]
             measures.update(logits, classes, target, batch["id"], unit)
 
     def measures(self, stage: str) -> Measures:

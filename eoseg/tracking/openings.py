@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eoseg.datasets.base import EOData
-from eoseg.datasets.data_hash import hash_data, hash_names
+from eoseg.datasets.data_hash import hash_names
 from eoseg.errors import OutputError
 from eoseg.recipe import Plain
 
@@ -28,7 +28,7 @@ def open_test_set(runs: Path, run_folder: Path, data: EOData) -> int:
     Returns:
         How often it was opened, this time included.
     """
-    test_set = f"{hash_data(data.files())['sha256']}/{hash_names(data.members('test'))}"
+    test_set = f"{data.data_hash['sha256']}/{hash_names(data.members('test'))}"
     return record_opening(runs, test_set, {"run": f"{run_folder.parent.name}/{run_folder.name}"})
 
 

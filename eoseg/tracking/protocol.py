@@ -12,7 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from eoseg import __version__
 from eoseg.datasets.base import EOData
-from eoseg.datasets.data_hash import hash_data, hash_names
+from eoseg.datasets.data_hash import hash_names
+from eoseg.datasets.items import ItemData
 from eoseg.errors import ConfigError
 from eoseg.files import package_versions
 from eoseg.recipe import Plain, Schema
@@ -51,7 +52,7 @@ def measuring_record(task: MeasuredTask, data: EOData, *, world_size: int) -> di
     """What holds for any figure that a task gives on its data."""
     schema = task.schema
     return {
-        "data": hash_data(data.files()),
+        "data": data.data_hash,
         "classes": {entry.name: list(entry.values) for entry in schema.classes},
         "border": getattr(data, "border", "isprs-full"),
         "test_time_augmentation": False,
@@ -100,6 +101,8 @@ def left_out(task: MeasuredTask, data: EOData, stage: Stage) -> dict[str, Plain]
     measured = task.measured(stage)
     compared = int(task.matrix(stage).sum())
     every = data.pixels(stage) or measured.counted
+    if task.kind == "classification" and not isinstance(data, ItemData):
+        every = None  # pixels of scenes, but chips are compared
     return {
         "compared_pixels": compared,
         "eroded_pixels": measured.eroded,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from task_worlds import (
     World,
     batch_of,
@@ -18,11 +19,12 @@ from task_worlds import (
 
 from eoseg.batch import Batch
 from eoseg.calibration import measure_reliability
-from eoseg.spatial_blocks import CELL
+from eoseg.spatial_blocks import CELL, read_blocks
 from eoseg.tasks import ChangeTask, ClassificationTask, SegmentationTask
 from eoseg.tasks.class_task import ClassTask
 from eoseg.tasks.measures import Measures
 from eoseg.tasks.optim import OptimizerConfig
+from eoseg.tasks.reliability import LogitSample
 
 SCHEMA = make_schema()
 SIZE = 48
@@ -149,3 +151,38 @@ def test_labelled_chips_with_a_place_are_counted_there() -> None:
     assert blocks is not None
     assert blocks.keys == (("s", 0, 0),)
     assert blocks.matrices.tolist() == [[[1, 0], [0, 1]]]
+
+
+class Keep(Callback):
+    """Write what the first process holds at the end of a test."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTask)
+        pl_module.measures("test").sample = LogitSample(2, size=500)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationTask)
+        sample = pl_module.measures("test").sample
+        blocks = pl_module.measured("test").blocks
+        if trainer.is_global_zero:
+            assert sample is not None
+            assert blocks is not None
+            blocks.write(self.path, {"logits": sample.sample()[0].tolist(), "world": trainer.world_size})
+
+
+@pytest.mark.slow
+def test_two_processes_hold_the_blocks_and_the_sample_of_one(tmp_path: Path) -> None:
+    task = segmentation()
+    data = evaluated(task, tmp_path)
+    held = []
+    for name, options in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_fork"})):
+        evaluate(task, data, tmp_path, callbacks=[Keep(tmp_path / name)], **options)
+        held.append(read_blocks(tmp_path / name))
+    (one, alone), (two, together) = held
+    assert (alone["world"], together["world"]) == (1, 2)
+    assert one.keys == two.keys
+    assert (one.matrices == two.matrices).all()
+    np.testing.assert_allclose(alone["logits"], together["logits"], rtol=1e-5)
