@@ -37,7 +37,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     config = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text())
     config["trainer"]["max_epochs"] = 1
-    config["data"]["init_args"] |= {"chips_per_epoch": 16, "chip_size": 64}
+    config["data"]["init_args"] |= {"chips_per_epoch": 48, "chip_size": 64}
     (folder / "configs").mkdir()
     (folder / "configs" / "demo.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     make_world(folder / "data" / "demo", scenes=3, size=256, unseen_size=(150, 170))

@@ -17,7 +17,7 @@ from eoseg.recipe import Scaling, ScalingMethod
 LEAST_LABELS = 100
 """Labelled pixels or chips that a calibration needs; vector scaling needs as many of each class."""
 
-_RANGE = (0.02, 50.0)
+_RANGE = (0.01, 1000.0)
 """Temperatures beyond which the labels do not say how large it is."""
 
 _STEPS = 100

@@ -59,7 +59,8 @@ def test_figures_say_what_was_left_out_and_whether_the_data_are_those_of_the_tra
         "eroded_pixels": 0,
         "ignored_pixels": 32 * 48,
     }
-    (tmp_path / "labels" / "scene_0.tif").write_bytes((tmp_path / "labels" / "scene_1.tif").read_bytes())
+    with (tmp_path / "labels" / "scene_0.tif").open("ab") as file:
+        file.write(b"changed")
     again = SceneData(data.scenes, chip_size=16, split=data.split_config)
     changed = figures_record(task, again, "test", seed=0, world_size=1)
     assert changed["same_data_as_training"] is False
