@@ -1,7 +1,9 @@
 """The file of a sample: a GeoPackage that a person fills in QGIS, and that says how it was drawn.
 
-Layers: "points", the centres of the drawn pixels with the answers; "pixels", their outlines; and the table
-"sampling_design", pixels and points of each stratum. The whole design is in the file's metadata as JSON.
+Layers: "points", the centres of the drawn pixels with the answers, and "pixels", their outlines. Tables:
+"sampling_design", pixels and points of each stratum, for people; "sampling_record", the whole design as JSON.
+(GDAL's own metadata would be the place for it, but GDAL then writes an .aux.xml beside the file when it is
+read.)
 """
 
 import contextlib
@@ -27,12 +29,10 @@ from eoseg.recipe import MapClass
 if TYPE_CHECKING:
     import geopandas
 
-POINTS, PIXELS, TABLE = "points", "pixels", "sampling_design"
-"""Names of the layers and of the table."""
+POINTS, PIXELS, TABLE, RECORD = "points", "pixels", "sampling_design", "sampling_record"
+"""Names of the layers and tables."""
 
 CONFIDENCES = ("high", "medium", "low")
-
-_DESIGN = "EOSEG_SAMPLING_DESIGN"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +103,11 @@ def write_sample(
         part.unlink(missing_ok=True)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="'crs' was not provided")  # maps without one are fine
-            metadata = {_DESIGN: json.dumps(design)}
-            pyogrio.write_dataframe(points, part, layer=POINTS, driver="GPKG", dataset_metadata=metadata)
+            pyogrio.write_dataframe(points, part, layer=POINTS, driver="GPKG")
             pyogrio.write_dataframe(squares, part, layer=PIXELS, driver="GPKG", append=True)
-        pyogrio.write_dataframe(pandas.DataFrame(strata), part, layer=TABLE, driver="GPKG", append=True)
+        record = {"design": [json.dumps(design)]}
+        for table, columns in ((TABLE, strata), (RECORD, record)):
+            pyogrio.write_dataframe(pandas.DataFrame(columns), part, layer=table, driver="GPKG", append=True)
         fixed = [
             name for name in points.columns if name not in ("reference", "confidence", "note", "geometry")
         ]
@@ -140,19 +141,18 @@ def read_sample(path: str | Path) -> FilledSample:
         raise DataError(f"There is no file '{path}'. Check the path.")
     try:
         layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-        stored = pyogrio.read_info(path, layer=layers[0])["dataset_metadata"] if layers else None
     except pyogrio.errors.DataSourceError as error:
         raise DataError(
             f"'{path}' is not a vector file that GDAL can read ({' '.join(str(error).split())})."
         ) from error
-    try:
-        design = json.loads((stored or {})[_DESIGN])
-    except (KeyError, ValueError):
+    design = _design(Path(path))
+    if design is None:
         raise DataError(
-            f"'{path}' does not say how its points were drawn, so it is no probability sample: nothing can "
-            "be said of places that were not visited. Draw points with 'eoseg sample', and fill in that file "
+            f"'{path}' does not say how its points were drawn, so it is no probability sample: nothing "
+            "can be "
+            "said of places that were not visited. Draw points with 'eoseg sample', and fill in that file "
             "itself (an export of its layer leaves the design behind)."
-        ) from None
+        )
     if POINTS not in layers:
         raise DataError(f"'{path}' has no layer '{POINTS}' any more; it has {', '.join(layers)}. Restore it.")
     frame = pyogrio.read_dataframe(path, layer=POINTS)
@@ -202,6 +202,17 @@ def _squares(pixels: SamplePixels, grid: Grid) -> NDArray[np.object_]:
     ]
     squares: NDArray[np.object_] = shapely.polygons(np.stack(rings, axis=1))  # from (n, 4, 2)
     return squares
+
+
+def _design(path: Path) -> dict[str, Any] | None:
+    """The design that a file holds; None where it holds none."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            ((text,),) = database.execute(f"SELECT design FROM {RECORD}").fetchall()
+        design = json.loads(text)
+    except (sqlite3.Error, ValueError, TypeError):
+        return None
+    return design if isinstance(design, dict) else None
 
 
 def _answer(value: object) -> str | None:

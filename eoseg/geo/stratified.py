@@ -159,9 +159,9 @@ class StratifiedMap:
                 ]
                 if any(len(chosen) for chosen in here):
                     pieces.append(self._find(window, counts.values, here))
-        rows, cols, strata, classes = np.concatenate(pieces, axis=1)[
-            :, generator.permutation(sum(map(len, ranks)))
-        ]
+        found = np.concatenate(pieces, axis=1)  # (4, n)
+        found = found[:, np.lexsort(found[:3][::-1])]  # as it would be without strips ...
+        rows, cols, strata, classes = found[:, generator.permutation(found.shape[1])]  # ... and then mixed
         return DrawnPixels(rows, cols, strata, classes)
 
     def classes_at(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.int64]:
