@@ -105,7 +105,9 @@ def progress_bar(name: str, *, shown: bool) -> Iterator[Callable[[Progress], Non
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+    console = Console(stderr=True)
+    hidden = not (shown and console.is_terminal)  # rich ends a bar that nobody saw with an empty line
+    with Bar(*columns, console=console, transient=True, disable=hidden) as bar:
         # Known to rich only by its share: pixels come with the first tile.
         task = bar.add_task(name, total=None, speed="")
 

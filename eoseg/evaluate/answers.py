@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +112,9 @@ def require_answered(indices: NDArray[np.int64], *, path: str, source: str | Non
 def _pixels(sample: FilledSample, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column of the pixel in which each point lies; a point without place is outside."""
     xs, ys = np.nan_to_num(sample.xs, nan=np.inf), np.nan_to_num(sample.ys, nan=np.inf)
+    back = replace(grid, transform=~grid.transform)
     with np.errstate(invalid="ignore"):
-        cols, rows = ~grid.transform @ (xs, ys)
+        cols, rows = back.places(xs, ys)
     low, high = -1, max(grid.height, grid.width)
 
     def whole(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -134,7 +134,7 @@ def _deviations(
     """S_h, which is expected of each stratum."""
     users = np.array([size.expected.get(entry.name, size.expected_else) for entry in strata])
     if size.target == OVERALL:
-        return np.sqrt(users * (1 - users))
+        return np.asarray(np.sqrt(users * (1 - users)), np.float64)
     names = [entry.name for entry in strata]
     name = size.target.removeprefix(_AREA)
     if not size.target.startswith(_AREA) or name not in names:
@@ -145,7 +145,7 @@ def _deviations(
     own = names.index(name)
     shares = (1 - users) * weights[own] / (1 - weights)
     shares[own] = users[own]
-    return np.sqrt(shares * (1 - shares))
+    return np.asarray(np.sqrt(shares * (1 - shares)), np.float64)
 
 
 def _number(

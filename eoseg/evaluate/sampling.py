@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from affine import Affine
-from rasterio.crs import CRS
-
 from eoseg import __version__
 from eoseg.errors import ConfigError, DataError
 from eoseg.evaluate.accuracy import file_sha256
@@ -62,12 +59,7 @@ class Design:
             "method": METHOD,
             "map": self.map,
             "map_sha256": self.map_sha256,
-            "grid": {
-                "crs": None if self.grid.crs is None else self.grid.crs.to_wkt(),
-                "transform": list(self.grid.transform[:6]),
-                "height": self.grid.height,
-                "width": self.grid.width,
-            },
+            "grid": self.grid.to_dict(),
             "classes": list(self.classes),
             "strata": [
                 {"name": entry.name, "pixels": entry.pixels, "area": entry.area, "points": count}
@@ -97,16 +89,11 @@ class Design:
                 raise DataError(
                     f"'{path}' is a sample of another kind: {values['method']}; expected {METHOD}."
                 )
-            grid, strata = values["grid"], values["strata"]
+            strata = values["strata"]
             return cls(
                 map=values["map"],
                 map_sha256=values["map_sha256"],
-                grid=Grid(
-                    None if grid["crs"] is None else CRS.from_wkt(grid["crs"]),
-                    Affine(*grid["transform"]),
-                    grid["height"],
-                    grid["width"],
-                ),
+                grid=Grid.from_dict(values["grid"]),
                 classes=tuple(values["classes"]),
                 strata=tuple(Stratum(entry["name"], entry["pixels"], entry["area"]) for entry in strata),
                 drawn=tuple(entry["points"] for entry in strata),
@@ -203,7 +190,7 @@ def draw_sample(
         strata_of = [names[stratum] for stratum in drawn.strata.tolist()]
         classes_of = [known[index].name for index in drawn.classes.tolist()]
         pixels = SamplePixels(drawn.rows, drawn.cols, strata_of, classes_of)
-    table = {
+    table: dict[str, list[Any]] = {
         "stratum": names,
         "pixels": [entry.pixels for entry in held],
         f"area_{unit}": [entry.area for entry in held],

@@ -24,7 +24,7 @@ def areal_error(grid: Grid) -> float:
 
     crs = pyproj.CRS.from_wkt(grid.crs.to_wkt())
     cols, rows = np.meshgrid(np.linspace(0, grid.width, 5), np.linspace(0, grid.height, 5))
-    xs, ys = grid.transform @ (cols.ravel(), rows.ravel())
+    xs, ys = grid.places(cols.ravel(), rows.ravel())
     move = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     longitudes, latitudes = move.transform(xs, ys)
     scales = np.asarray(pyproj.Proj(crs).get_factors(longitudes, latitudes).areal_scale)

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ def write_sample(
     classes: Sequence[MapClass],
     *,
     design: dict[str, Any],
-    strata: dict[str, Sequence[Any]],
+    strata: Mapping[str, Sequence[Any]],
     overwrite: bool = False,
 ) -> None:
     """Write the file of a sample, without answers.
@@ -89,7 +89,6 @@ def write_sample(
     Raises:
         OutputError: The file has another ending, exists, or cannot be written.
     """
-    import pandas
     import pyogrio
     from pyogrio.errors import DataLayerError, DataSourceError
 
@@ -105,9 +104,6 @@ def write_sample(
             warnings.filterwarnings("ignore", message="'crs' was not provided")  # maps without one are fine
             pyogrio.write_dataframe(points, part, layer=POINTS, driver="GPKG")
             pyogrio.write_dataframe(squares, part, layer=PIXELS, driver="GPKG", append=True)
-        record = {"design": [json.dumps(design)]}
-        for table, columns in ((TABLE, strata), (RECORD, record)):
-            pyogrio.write_dataframe(pandas.DataFrame(columns), part, layer=table, driver="GPKG", append=True)
         fixed = [
             name for name in points.columns if name not in ("reference", "confidence", "note", "geometry")
         ]
@@ -115,6 +111,8 @@ def write_sample(
             classes, answer="reference", lists={"confidence": CONFIDENCES}, fixed=fixed
         )
         with contextlib.closing(sqlite3.connect(part)) as database, database:
+            _add_table(database, TABLE, strata)
+            _add_table(database, RECORD, {"design": [json.dumps(design)]})
             add_layer_styles(database, {POINTS: style, PIXELS: outline_style()}, name="interpretation")
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -176,7 +174,7 @@ def _points(pixels: SamplePixels, grid: Grid) -> "geopandas.GeoDataFrame":
     import geopandas
 
     count = len(pixels.rows)
-    xs, ys = grid.transform @ (pixels.cols + 0.5, pixels.rows + 0.5)
+    xs, ys = grid.places(pixels.cols + 0.5, pixels.rows + 0.5)
     columns: dict[str, Any] = {"id": np.arange(1, count + 1)}
     if pixels.strata is not None:
         columns["stratum"] = list(pixels.strata)
@@ -196,11 +194,11 @@ def _points(pixels: SamplePixels, grid: Grid) -> "geopandas.GeoDataFrame":
 
 def _squares(pixels: SamplePixels, grid: Grid) -> NDArray[np.object_]:
     corners = [(0, 0), (0, 1), (1, 1), (1, 0)]
-    rings = [
-        np.stack(grid.transform @ (pixels.cols + right, pixels.rows + down), axis=-1)
-        for down, right in corners
-    ]
-    squares: NDArray[np.object_] = shapely.polygons(np.stack(rings, axis=1))  # from (n, 4, 2)
+    rings = np.stack(
+        [np.stack(grid.places(pixels.cols + right, pixels.rows + down), axis=-1) for down, right in corners],
+        axis=1,
+    )  # (n, 4, 2)
+    squares: NDArray[np.object_] = shapely.polygons(rings)
     return squares
 
 
@@ -213,6 +211,21 @@ def _design(path: Path) -> dict[str, Any] | None:
     except (sqlite3.Error, ValueError, TypeError):
         return None
     return design if isinstance(design, dict) else None
+
+
+def _add_table(database: sqlite3.Connection, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Add a table without geometry, as GIS programs find it."""
+    kinds = {int: "INTEGER", float: "REAL", str: "TEXT"}
+    listed = ", ".join(f'"{column}" {kinds[type(values[0])]}' for column, values in columns.items())
+    database.execute(f'CREATE TABLE "{name}" (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, {listed})')
+    database.execute(
+        "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES (?, 'attributes', ?)",
+        (name, name),
+    )
+    quoted = ", ".join(f'"{column}"' for column in columns)
+    places = ", ".join("?" * len(columns))
+    rows = zip(*columns.values(), strict=True)
+    database.executemany(f'INSERT INTO "{name}" ({quoted}) VALUES ({places})', rows)
 
 
 def _answer(value: object) -> str | None:

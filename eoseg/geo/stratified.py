@@ -217,14 +217,13 @@ class StratifiedMap:
             places, none = places.reshape(-1), _NONE
         counts = np.bincount(places, minlength=len(values))
         if self.area.constant is None:
-            areas = np.bincount(
-                places, self.area.of_rows(window.row, window.height).reshape(-1), minlength=len(values)
-            )
+            each = self.area.of_rows(window.row, window.height).reshape(-1)
+            areas = np.bincount(places, each, minlength=len(values)).tolist()
         else:
-            areas = counts * self.area.constant
+            areas = [self.area.constant * count for count in counts.tolist()]
         return {
             value: (count, area)
-            for value, count, area in zip(values.tolist(), counts.tolist(), areas.tolist(), strict=True)
+            for value, count, area in zip(values.tolist(), counts.tolist(), areas, strict=True)
             if count and value != none
         }
 

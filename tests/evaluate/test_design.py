@@ -13,9 +13,8 @@ from eoseg.evaluate.design import SampleSize, plan_sample
 
 # Olofsson et al. 2014, section 5.1: deforestation, gain, forest, non-forest.
 NAMES = ("deforestation", "gain", "forest", "other")
-PAPER = [
-    Stratum(*entry) for entry in zip(NAMES, (200_000, 150_000, 3_200_000, 6_450_000), (2, 1.5, 32, 64.5))
-]
+PIXELS, HECTARES = (200_000, 150_000, 3_200_000, 6_450_000), (2, 1.5, 32, 64.5)
+PAPER = [Stratum(*entry) for entry in zip(NAMES, PIXELS, HECTARES, strict=True)]
 EXPECTED = dict(zip(NAMES, (0.70, 0.60, 0.90, 0.95), strict=True))
 
 

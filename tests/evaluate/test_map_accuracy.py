@@ -61,7 +61,7 @@ def test_intervals_of_drawn_samples_hold_the_known_areas(tmp_path: Path) -> None
             assert ends is not None
             held += ends[0] <= known[k] <= ends[1]
     assert held >= 26  # of 30; 28.5 are expected
-    assert found.mapped_areas[2] > 1.2 * known[2]  # counting the pixels of the map does not give them
+    assert found.mapped_areas[2] > 1.15 * known[2]  # counting the pixels of the map does not give them
 
 
 def test_labels_stand_for_answers(filled: Drawn, tmp_path: Path) -> None:
