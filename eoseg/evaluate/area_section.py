@@ -7,7 +7,6 @@ from eoseg.evaluate.accuracy_text import (
     area_text,
     area_unit,
     class_table,
-    figure_text,
     matrix_table,
     strata_table,
 )
@@ -43,6 +42,8 @@ def area_section(found: MapAccuracy, chart: str) -> str:
         found: The figures.
         chart: The picture, as an HTML element.
     """
+    ends = found.estimates.overall.interval
+    overall = "no interval" if ends is None else f"95 %: {ends[0]:.3f}-{ends[1]:.3f}"
     lines = "".join(f"<li>{_text(line)}</li>" for line in accuracy_notes(found))
     return (
         "<section><h2>Accuracy and area, from a probability sample</h2>"
@@ -50,7 +51,7 @@ def area_section(found: MapAccuracy, chart: str) -> str:
         "counts of pixels and carry the map's errors; areas on the ground are corrected for them.</p>"
         f"<div class=cards><div class=card><div class=what>overall accuracy</div>"
         f"<div class=figure>{found.estimates.overall.value:.3f}</div>"
-        f"<div class=interval>{_text(figure_text(found.estimates.overall))}</div></div>"
+        f"<div class=interval>{overall}</div></div>"
         f"<div class=card><div class=what>sampled area, {area_unit(found)}</div>"
         f"<div class=figure>{area_text(found.design.area, found)}</div>"
         f"<div class=interval>{sum(found.answered):,} points</div></div></div>"

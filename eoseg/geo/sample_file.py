@@ -174,7 +174,8 @@ def _points(pixels: SamplePixels, grid: Grid) -> "geopandas.GeoDataFrame":
     import geopandas
 
     count = len(pixels.rows)
-    xs, ys = grid.places(pixels.cols + 0.5, pixels.rows + 0.5)
+    cols, rows = pixels.cols.astype(np.float64), pixels.rows.astype(np.float64)
+    xs, ys = grid.places(cols + 0.5, rows + 0.5)
     columns: dict[str, Any] = {"id": np.arange(1, count + 1)}
     if pixels.strata is not None:
         columns["stratum"] = list(pixels.strata)
@@ -193,9 +194,10 @@ def _points(pixels: SamplePixels, grid: Grid) -> "geopandas.GeoDataFrame":
 
 
 def _squares(pixels: SamplePixels, grid: Grid) -> NDArray[np.object_]:
+    cols, rows = pixels.cols.astype(np.float64), pixels.rows.astype(np.float64)
     corners = [(0, 0), (0, 1), (1, 1), (1, 0)]
     rings = np.stack(
-        [np.stack(grid.places(pixels.cols + right, pixels.rows + down), axis=-1) for down, right in corners],
+        [np.stack(grid.places(cols + right, rows + down), axis=-1) for down, right in corners],
         axis=1,
     )  # (n, 4, 2)
     squares: NDArray[np.object_] = shapely.polygons(rings)
