@@ -28,8 +28,8 @@ def class_table(found: MapAccuracy) -> Table:
     by_ground, by_map = found.estimates.counts.sum(axis=1), found.estimates.counts.sum(axis=0)
     for number, entry in enumerate(found.classes):
         value, margin, interval = found.area(number)
-        area = area_text(value, found) + ("" if interval is None else f" ± {area_text(margin, found)}")
-        ends = "" if interval is None else " - ".join(area_text(end, found) for end in interval)
+        area = area_text(value, found) + (f" ± {area_text(margin, found)}" if margin else "")
+        ends = " - ".join(area_text(end, found) for end in interval)
         rows.append(
             [
                 entry.name,
@@ -67,10 +67,13 @@ def strata_table(found: MapAccuracy) -> Table:
 
 
 def figure_text(figure: Figure | None) -> str:
-    """A share with half the width of its 95 % interval, such as "0.880 ± 0.074"."""
+    """A share with half the width of its 95 % interval, such as "0.880 ± 0.074", or with its ends."""
     if figure is None:
         return "undefined"
-    return f"{figure.value:.3f}" + ("" if figure.interval is None else f" ± {figure.margin:.3f}")
+    if figure.unseen is not None:
+        low, high = figure.unseen
+        return f"{figure.value:.3f} ({low:.3f}-{high:.3f})"
+    return f"{figure.value:.3f} ± {figure.margin:.3f}"
 
 
 def area_unit(found: MapAccuracy) -> str:

@@ -22,6 +22,16 @@ Z = 1.959963984540054
 """A 95 % interval reaches so many standard errors to each side (normal distribution)."""
 
 
+UNSEEN = 3.6888794541139363
+"""What may have escaped a sample in which nothing was seen, in points.
+
+It is -ln(0.025), the "rule of three" for two sides (Hanley and Lippman-Hand 1983,
+https://doi.org/10.1001/jama.1983.03330370053031). With several strata it is the largest share p_h W_h of the
+area that leaves the product of (1 - p_h)^n_h at 2.5 %: all of it may lie in the stratum whose points stand
+for most.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
     """What is known of the n pixels of a sample."""
@@ -53,6 +63,8 @@ class Figure:
 
     value: float
     standard_error: float
+    unseen: tuple[float, float] | None = None
+    """The interval where no point differs, so that the standard error is 0: see `UNSEEN`."""
 
     @property
     def margin(self) -> float:
@@ -60,10 +72,10 @@ class Figure:
         return Z * self.standard_error
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval, cut at 0 and 1; None where no point differs, which gives no width at all."""
-        if self.standard_error == 0:
-            return None
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval, cut at 0 and 1."""
+        if self.unseen is not None:
+            return self.unseen
         return max(0.0, self.value - self.margin), min(1.0, self.value + self.margin)
 
 
@@ -109,8 +121,8 @@ def estimate(points: Points, strata: Sequence[Stratum], *, classes: int, finite:
         matrix=shares,
         counts=counts,
         overall=overall,
-        users=design.ratios(right, in_map),
-        producers=design.ratios(right, on_ground),
+        users=design.ratios(right, in_map, if_all=in_map, if_none=in_map, is_known=True),
+        producers=design.ratios(right, on_ground, if_all=~in_map, if_none=in_map, is_known=False),
         areas=design.shares(on_ground),
     )
 
@@ -132,27 +144,59 @@ class _Design:
         self.weights: NDArray[np.float64] = points.areas * per_area[points.strata]
         """`(n,)`: share of the whole area that a point stands for."""
         self._per_area = per_area
+        self._open = np.where(self._correction > 0, shares / self._drawn, 0.0)[points.strata]  # (n,)
 
     def shares(self, holds: NDArray[np.bool_]) -> tuple[Figure, ...]:
         """Share of the area where each of T statements `(n, T)` holds: Stehman's equations 2 and 25."""
         values = self.weights @ holds
         errors = self._standard_errors(holds.astype(np.float64))
-        return tuple(Figure(float(v), float(e)) for v, e in zip(values, errors, strict=True))
+        less, more = self._unseen(holds), self._unseen(~holds)
+        return tuple(
+            Figure(v, e, (max(0.0, v - down), min(1.0, v + up)) if e == 0 else None)
+            for v, e, down, up in zip(*(part.tolist() for part in (values, errors, less, more)), strict=True)
+        )
 
-    def ratios(self, upper: NDArray[np.bool_], lower: NDArray[np.bool_]) -> tuple[Figure | None, ...]:
+    def _unseen(self, risky: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """For each of T masks `(n, T)` the area that may differ beside such points without being seen."""
+        found: NDArray[np.float64] = UNSEEN * (self._open[:, None] * risky).max(axis=0)
+        return found
+
+    def ratios(
+        self,
+        upper: NDArray[np.bool_],
+        lower: NDArray[np.bool_],
+        *,
+        if_all: NDArray[np.bool_],
+        if_none: NDArray[np.bool_],
+        is_known: bool,
+    ) -> tuple[Figure | None, ...]:
         """Ratios of such shares, both `(n, T)`: Stehman's equations 27 and 28.
 
         The variance of Y / X is that of the total of y - R x, over X squared; multiplied out, it is
         s_y^2 + R^2 s_x^2 - 2 R s_xy of equation 28.
+
+        Args:
+            upper: What is divided.
+            lower: What it is divided by.
+            if_all: Among which points errors may be unseen where the ratio is 1.
+            if_none: The same for hits where it is 0.
+            is_known: Whether what is unseen leaves the divisor as it is.
         """
         above, below = self.weights @ upper, self.weights @ lower
         known = below > 0
         ratios = np.divide(above, below, out=np.zeros_like(above), where=known)
         errors = self._standard_errors(upper - ratios * lower)
         errors = np.divide(errors, below, out=np.zeros_like(errors), where=known)
+        unseen = np.where(ratios > 0, self._unseen(if_all), self._unseen(if_none))
+        share = np.divide(
+            unseen, below if is_known else below + unseen, out=np.zeros_like(unseen), where=known
+        )
+        ends = np.where(ratios > 0, [ratios - share, ratios], [ratios, ratios + share]).clip(0, 1)  # (2, T)
         return tuple(
-            Figure(float(value), float(error)) if defined else None
-            for value, error, defined in zip(ratios, errors, known, strict=True)
+            Figure(value, error, (low, high) if error == 0 else None) if defined else None
+            for value, error, low, high, defined in zip(
+                *(part.tolist() for part in (ratios, errors, *ends, known)), strict=True
+            )
         )
 
     def _standard_errors(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

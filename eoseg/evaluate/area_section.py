@@ -19,7 +19,7 @@ def area_picture(found: MapAccuracy) -> Rgb:
     scale = 1.0 if found.design.unit == "px" else 1e-4
     rows = []
     for number, entry in enumerate(found.classes):
-        value, _, ends = found.area(number)
+        value, _, (low, high) = found.area(number)
         users, producers = found.estimates.users[number], found.estimates.producers[number]
         rows.append(
             AreaRow(
@@ -27,7 +27,7 @@ def area_picture(found: MapAccuracy) -> Rgb:
                 entry.color,
                 mapped=found.mapped_areas[number] * scale,
                 area=value * scale,
-                area_interval=None if ends is None else (ends[0] * scale, ends[1] * scale),
+                area_interval=(low * scale, high * scale),
                 users=None if users is None else (users.value, users.interval),
                 producers=None if producers is None else (producers.value, producers.interval),
             )
@@ -42,8 +42,7 @@ def area_section(found: MapAccuracy, chart: str) -> str:
         found: The figures.
         chart: The picture, as an HTML element.
     """
-    ends = found.estimates.overall.interval
-    overall = "no interval" if ends is None else f"95 %: {ends[0]:.3f}-{ends[1]:.3f}"
+    low, high = found.estimates.overall.interval
     lines = "".join(f"<li>{_text(line)}</li>" for line in accuracy_notes(found))
     return (
         "<section><h2>Accuracy and area, from a probability sample</h2>"
@@ -51,7 +50,7 @@ def area_section(found: MapAccuracy, chart: str) -> str:
         "counts of pixels and carry the map's errors; areas on the ground are corrected for them.</p>"
         f"<div class=cards><div class=card><div class=what>overall accuracy</div>"
         f"<div class=figure>{found.estimates.overall.value:.3f}</div>"
-        f"<div class=interval>{overall}</div></div>"
+        f"<div class=interval>95 %: {low:.3f}-{high:.3f}</div></div>"
         f"<div class=card><div class=what>sampled area, {area_unit(found)}</div>"
         f"<div class=figure>{area_text(found.design.area, found)}</div>"
         f"<div class=interval>{sum(found.answered):,} points</div></div></div>"

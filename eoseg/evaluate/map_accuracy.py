@@ -45,12 +45,11 @@ class MapAccuracy:
     """Of each class, counted in the map; in the unit of the design."""
     protocol: dict[str, Plain]
 
-    def area(self, number: int) -> tuple[float, float, tuple[float, float] | None]:
+    def area(self, number: int) -> tuple[float, float, tuple[float, float]]:
         """Estimated area of a class, half the width of its interval, and the interval."""
         figure, whole = self.estimates.areas[number], self.design.area
-        ends = figure.interval
-        scaled = None if ends is None else (ends[0] * whole, ends[1] * whole)
-        return figure.value * whole, figure.margin * whole, scaled
+        low, high = figure.interval
+        return figure.value * whole, figure.margin * whole, (low * whole, high * whole)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON. Areas are in the unit that is named there."""
@@ -171,14 +170,18 @@ def accuracy_notes(found: MapAccuracy) -> list[str]:
         )
     sure = [
         f"{entry.name} ({kind})"
-        for kind, figures in (("user's", found.estimates.users), ("producer's", found.estimates.producers))
+        for kind, figures in (
+            ("user's", found.estimates.users),
+            ("producer's", found.estimates.producers),
+            ("area", found.estimates.areas),
+        )
         for entry, figure in zip(found.classes, figures, strict=True)
-        if figure is not None and figure.interval is None
+        if figure is not None and figure.unseen is not None
     ]
     if sure:
         lines.append(
-            f"No interval where all points agree: {', '.join(sure)}. That no error was seen does not mean "
-            "that there is none: n points without error are compatible with up to 3 / n."
+            f"No error was seen in {', '.join(sure)}, so the standard error is 0; intervals there say what "
+            "may have escaped the sample (rule of three: 3.7 points' worth of area)."
         )
     lines.append(
         "Intervals: 95 %, normal approximation, from the design of the sample (Olofsson et al. 2014, Stehman "
@@ -190,12 +193,11 @@ def accuracy_notes(found: MapAccuracy) -> list[str]:
 def _plain(figure: Figure | None, scale: float = 1.0) -> dict[str, Plain] | None:
     if figure is None:
         return None
-    ends = figure.interval
     return {
         "value": figure.value * scale,
         "standard_error": figure.standard_error * scale,
         "margin_95": figure.margin * scale,
-        "interval_95": None if ends is None else [end * scale for end in ends],
+        "interval_95": [end * scale for end in figure.interval],
     }
 
 

@@ -39,7 +39,6 @@ def test_the_table_of_classes_has_areas_in_hectares(found: MapAccuracy) -> None:
     head, forest, *_ = class_table(found)
     assert head[1:3] == ["mapped, ha", "on the ground, ha"]
     value, margin, ends = found.area(0)
-    assert ends is not None
     assert forest[0] == "forest"
     assert forest[1] == f"{found.mapped_areas[0] / 1e4:.0f}"
     assert forest[2] == f"{value / 1e4:.0f} ± {margin / 1e4:.0f}"
@@ -73,7 +72,7 @@ def assess_small(folder: Path) -> MapAccuracy:
 
 def test_figures_without_value_or_spread_are_words() -> None:
     assert figure_text(None) == "undefined"
-    assert figure_text(Figure(1.0, 0.0)) == "1.000"
+    assert figure_text(Figure(1.0, 0.0, (0.95, 1.0))) == "1.000 (0.950-1.000)"
     assert figure_text(Figure(0.88, 0.0378)) == "0.880 ± 0.074"
 
 

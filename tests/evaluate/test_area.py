@@ -223,7 +223,6 @@ def test_estimates_of_pixels_of_unequal_area_hold_the_truth() -> None:
             Points(mapped[drawn], mapped[drawn], reference[drawn], areas[drawn]), strata, classes=2
         )
         figure = found.areas[1]
-        assert figure.interval is not None
         values.append(figure.value)
         held += figure.interval[0] <= truth <= figure.interval[1]
         even = Points(mapped[drawn], mapped[drawn], reference[drawn], np.ones(len(drawn)))
@@ -235,24 +234,64 @@ def test_estimates_of_pixels_of_unequal_area_hold_the_truth() -> None:
 
 def test_figures_of_classes_that_are_not_there_are_undefined() -> None:
     found = from_counts([[9, 1, 0], [2, 8, 0], [0, 0, 2]], [50, 50, 2])
-    assert found.users[2] == Figure(1.0, 0.0)
+    assert found.users[2] == Figure(1.0, 0.0, (1.0, 1.0))  # both pixels were drawn
     points = Points(np.zeros(4, int), np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]), np.ones(4))
     found = estimate(points, [Stratum("all", 100, 100)], classes=3)
     assert found.users[2] is None
     assert found.producers[1] is None
-    assert found.users[1] == Figure(0.0, 0.0)
+    users = found.users[1]
+    assert users is not None
+    assert (users.value, users.standard_error) == (0, 0)
+    assert users.unseen == (0, 1)  # two points say next to nothing
     assert found.areas[2].value == 0
 
 
-def test_an_interval_is_cut_where_shares_end_and_absent_where_no_point_differs() -> None:
+def test_an_interval_is_cut_where_shares_end() -> None:
     assert Figure(0.99, 0.02).interval == (pytest.approx(0.9508, abs=1e-4), 1.0)
     assert Figure(0.01, 0.02).interval == (0.0, pytest.approx(0.0492, abs=1e-4))
-    assert Figure(1.0, 0.0).interval is None
+
+
+@pytest.mark.parametrize("drawn", [(40, 40), (20, 60)])
+def test_where_no_error_was_seen_the_interval_is_what_may_have_escaped(drawn: tuple[int, int]) -> None:
+    found = from_counts([[drawn[0], 0], [0, drawn[1]]], [100_000, 300_000])
+    # The largest unseen share of the area: p_1 / 4 + 3 p_2 / 4 with (1 - p_1)^n_1 (1 - p_2)^n_2 = 0.025
+    tries = np.linspace(0, 1 - 0.025 ** (1 / drawn[1]), 2000)
+    others = 1 - (0.025 / (1 - tries) ** drawn[1]) ** (1 / drawn[0])
+    most = (others / 4 + 3 * tries / 4).max()
+    low, high = found.overall.interval
+    assert high == 1
+    assert 1 - low == pytest.approx(most, rel=0.1)
+    assert 1 - low >= most
+    users, producers = found.users[0], found.producers[0]
+    assert users is not None
+    assert producers is not None
+    assert users.interval == (pytest.approx(1 - 3.69 / drawn[0], abs=1e-3), 1)
+    assert producers.interval == (pytest.approx(0.25 / (0.25 + 0.75 * 3.69 / drawn[1]), abs=1e-3), 1)
+    low, high = found.areas[0].interval
+    assert low == pytest.approx(0.25 * (1 - 3.69 / drawn[0]), abs=1e-3)
+    assert high == pytest.approx(0.25 + 0.75 * 3.69 / drawn[1], abs=1e-3)
+
+
+def test_intervals_without_a_seen_error_hold_the_truth() -> None:
+    """Maps with so few errors that many a sample sees none."""
+    generator = np.random.default_rng(2)
+    held, unseen = 0, 0
+    for _ in range(400):
+        cells = np.array([[99_300, 700], [1_500, 298_500]])
+        parts = [generator.multivariate_hypergeometric(row, 60) for row in cells]
+        found = from_counts([part.tolist() for part in parts], cells.sum(axis=1).tolist())
+        if found.areas[0].unseen is not None:
+            unseen += 1
+            low, high = found.areas[0].interval
+            held += low <= cells[:, 0].sum() / cells.sum() <= high
+    assert unseen > 100
+    assert held / unseen > 0.95
 
 
 def test_a_stratum_of_which_all_pixels_were_drawn_adds_no_error() -> None:
     found = from_counts([[3, 2], [1, 4]], [5, 5])
-    assert found.overall == Figure(pytest.approx(0.7), 0.0)
+    assert found.overall.value == pytest.approx(0.7)
+    assert found.overall.interval == (found.overall.value, found.overall.value)
 
 
 def test_one_point_in_a_stratum_is_refused_unless_it_is_its_only_pixel() -> None:

@@ -26,7 +26,7 @@ def test_the_section_holds_figures_tables_and_picture(tmp_path: Path) -> None:
     assert "&lt;forest&gt;" in text
     assert "<forest>" not in text
     assert f"{found.estimates.overall.value:.3f}" in text
-    low, high = found.estimates.overall.interval or (0, 0)
+    low, high = found.estimates.overall.interval
     assert f"95 %: {low:.3f}-{high:.3f}" in text
     picture = area_picture(found)
     assert picture.dtype == np.uint8
