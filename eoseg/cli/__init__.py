@@ -21,6 +21,8 @@ COMMANDS = {
     "fit": ("fit", "train from a configuration; write a checkpoint"),
     "validate": ("fit", "evaluate a checkpoint on the validation split"),
     "test": ("fit", "evaluate a checkpoint on the test split"),
+    "calibrate": ("calibrate", "make the probabilities of a trained network ones that can be believed"),
+    "compare": ("compare", "say whether the difference between tested networks is real"),
     "tune": ("tune", "search for better options with Optuna"),
     "course": ("course", "train a ladder of methods on the same data, as one table"),
     "predict": ("predict", "make a map from a checkpoint and a scene of any size"),

@@ -43,6 +43,7 @@ def main(command: str, argv: list[str]) -> None:
         split=options.split,
         part=options.part or "test",
         split_scene=options.split_scene,
+        border=options.border,
         block_size=options.block_size,
         draws=options.draws,
         seed=options.seed,
@@ -98,6 +99,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--part", choices=["train", "val", "test"], help="that part (default: test)")
     parser.add_argument("--split-scene", metavar="ID", help="which scene of the split was mapped")
+    parser.add_argument(
+        "--border",
+        choices=["isprs-full", "isprs-eroded"],
+        default="isprs-full",
+        help="isprs-eroded leaves out labels within 3 px of another class, as the ISPRS benchmarks do "
+        "(default: isprs-full, all labels)",
+    )
     parser.add_argument(
         "--block-size",
         type=int,

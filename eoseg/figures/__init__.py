@@ -35,6 +35,7 @@ from eoseg.figures.pictures import (
     side_by_side,
     value_image,
 )
+from eoseg.figures.reliability import reliability_image
 from eoseg.figures.seams import SeamPicture, seam_image
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "legend_image",
     "png_bytes",
     "read_curves",
+    "reliability_image",
     "rgb_bands",
     "rgb_image",
     "scale_image",

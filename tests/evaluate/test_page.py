@@ -165,7 +165,7 @@ def test_without_enough_blocks_the_page_says_so(tmp_path: Path) -> None:
     )
     text = write(tmp_path / "page.html", evaluation, maps=[]).text
     assert "no interval" in text
-    assert "1 blocks of 64 x 64 px hold labelled pixels, 10 are needed" in text
+    assert "1 blocks of 64 x 64 px hold labels, 10 are needed" in text
     assert len(CLASSES) == 3
 
 
