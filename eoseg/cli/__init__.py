@@ -30,6 +30,8 @@ COMMANDS = {
     "embed": ("embed", "write the features of a network for each chip of scenes, as a table"),
     "export": ("export", "write a network as ONNX, to run without eoseg"),
     "evaluate": ("evaluate", "compare a map with a reference"),
+    "sample": ("sample", "draw a probability sample of a map, to be filled in by a person"),
+    "accuracy": ("accuracy", "estimate accuracy and areas of a map from a filled sample"),
     "models": ("models", "list the models and their options"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
 }
@@ -74,6 +76,7 @@ def _log_to_stderr(level: str) -> None:
     if level not in levels:
         raise ConfigError("EOSEG_LOG: " + unknown_name("level", level, levels))
     logging.basicConfig(level=level, format="%(message)s")
+    logging.getLogger("pyogrio").setLevel(logging.WARNING)  # it says how many records it wrote
 
 
 def _fail(error: EosegError) -> int:

@@ -4,6 +4,7 @@ Every function returns uint8 `(H, W, 3)`; `png_bytes` turns that into a PNG whos
 pixels alone. Matplotlib is imported only by the functions that draw charts.
 """
 
+from eoseg.figures.areas import AreaRow, area_chart
 from eoseg.figures.charts import (
     CHART_DPI,
     Curves,
@@ -44,9 +45,11 @@ __all__ = [
     "NO_LABEL",
     "RIGHT",
     "WRONG",
+    "AreaRow",
     "Curves",
     "Rgb",
     "SeamPicture",
+    "area_chart",
     "class_bars",
     "class_image",
     "confusion_image",
