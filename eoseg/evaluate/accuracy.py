@@ -162,6 +162,7 @@ def evaluate_map(
         "map": info.path,
         "map_sha256": file_sha256(map_path),
         "map_tags": dict(info.tags),
+        "training": _training(info.tags),
         "test_time_augmentation": _has_tta(info.tags),
         "classes": {entry.name: list(entry.values) for entry in info.classes},
         "reference": str(reference),
@@ -313,6 +314,15 @@ def _windows(grid: Grid, block_size: int) -> Iterator[Window]:
     for row in range(0, grid.height, height):
         for col in range(0, grid.width, width):
             yield Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
+
+
+def _training(tags: Mapping[str, str]) -> dict[str, Plain] | None:
+    """Data, split and choice of the checkpoint, as the map tells them; None where it does not."""
+    try:
+        held = json.loads(tags["EOSEG_TRAINING"])
+    except (KeyError, ValueError):
+        return None
+    return held if isinstance(held, dict) else None
 
 
 def _has_tta(tags: Mapping[str, str]) -> bool | None:

@@ -59,7 +59,16 @@ def read_part(path: str | Path, name: str, *, grid: Grid, scene: str | None = No
             f"The part '{name}' of '{path}' reaches beyond the map of {grid.width} x {grid.height} px, so "
             f"'{chosen}' is another scene. Name the scene that was mapped."
         )
-    return Part(windows, {"file": str(path), "sha256": split.sha256, "part": name, "scene": chosen})
+    record: dict[str, Plain] = {
+        "file": str(path),
+        "method": split.method,
+        **split.parameters,
+        "seed": split.seed,
+        "sha256": split.sha256,
+        "part": name,
+        "scene": chosen,
+    }
+    return Part(windows, record)
 
 
 class LabelsWithin:

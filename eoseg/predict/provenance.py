@@ -34,6 +34,9 @@ _OPTIONS = {  # as they are called in a map's tags, and in what `fingerprint` gi
     "tta": "test-time augmentation",
 }
 
+_TRAINING = ("data", "split", "seed", "chosen_by", "chosen_on")
+"""What a map tells of its network's training, so that figures of the map can tell it too."""
+
 _SOURCE = re.compile(
     r'<SourceFilename(?=[^>]*relativeToVRT="(?P<relative>[01])")?[^>]*>(?P<path>[^<]*)</SourceFilename>'
 )
@@ -157,6 +160,9 @@ def map_tags(
         tags["EOSEG_PIXEL_SIZE"] = run[_PIXEL_SIZE]
     if rasters.dates is not None:
         tags["EOSEG_DATES"] = ",".join(map(str, rasters.dates))
+    training = {name: recipe.provenance[name] for name in _TRAINING if name in recipe.provenance}
+    if training:
+        tags["EOSEG_TRAINING"] = json.dumps(training, ensure_ascii=False)
     if recipe.scaling is not None:
         tags["EOSEG_CALIBRATION"] = f"{recipe.scaling.method} scaling"
     if recipe.threshold is not None:

@@ -99,6 +99,20 @@ def test_predict_and_export_give_the_calibrated_probabilities(way: Path, tmp_pat
     assert recipe.scaling is not None
 
 
+def test_figures_of_a_map_tell_what_chose_its_network(way: Path, tmp_path: Path) -> None:
+    out, figure_file = tmp_path / "map.tif", tmp_path / "accuracy.json"
+    images = way.parent / "images" / "scene_2.tif"
+    main(["predict", str(way / "toy" / "latest" / "model.ckpt"), str(images), f"--out={out}"])
+    main(["evaluate", str(out), str(way.parent / "labels" / "scene_2.tif"), f"--out={figure_file}"])
+    found = json.loads(figure_file.read_text())["protocol"]
+    trained = figures(way, "toy")["protocol"]
+    assert found["training"] == {
+        key: trained[key] for key in ("data", "split", "seed", "chosen_by", "chosen_on")
+    }
+    assert (found["border"], found["test_time_augmentation"]) == ("isprs-full", False)
+    assert found["versions"]["numpy"]
+
+
 def test_figures_come_with_their_protocol_and_intervals(way: Path) -> None:
     found = figures(way, "toy-test")
     protocol = found["protocol"]

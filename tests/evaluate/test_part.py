@@ -42,6 +42,8 @@ def test_only_the_chosen_part_is_compared(split: Path, tmp_path: Path) -> None:
     expected += confusion_matrix(truth[40:, 50:70], mapped[40:, 50:70], 3)
     assert (evaluation.matrix == expected).all()
     assert evaluation.protocol["split"]["part"] == "test"
+    assert [evaluation.protocol["split"][key] for key in ("method", "seed", "buffer")] == ["blocks", 0, 10]
+    assert evaluation.protocol["training"] is None  # this map does not tell it
     assert evaluation.protocol["split"]["sha256"] == json.loads(split.read_text())["sha256"]
     assert any("Compared is the part 'test' of the split" in line for line in notes(evaluation))
     assert evaluate_map(*paths, split=split, part="train").scores.overall_accuracy == 1
