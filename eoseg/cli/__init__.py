@@ -28,6 +28,7 @@ COMMANDS = {
     "embed": ("embed", "write the features of a network for each chip of scenes, as a table"),
     "export": ("export", "write a network as ONNX, to run without eoseg"),
     "evaluate": ("evaluate", "compare a map with a reference"),
+    "report": ("report", "write one page about a run, and its model card"),
     "models": ("models", "list the models and their options"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
 }
