@@ -16,6 +16,9 @@ from eoseg.evaluate.style import SCRIPT, STYLE
 from eoseg.figures import enlarge, png_bytes
 from eoseg.recipe import Color, Plain, format_color
 
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+"""What a browser may load: what stands in the page, and nothing from anywhere else."""
+
 _SHARP = 512
 """Smaller pictures are enlarged, so that browsers show pixels and do not blur them."""
 
@@ -37,6 +40,7 @@ def document(title: str, content: Iterable[str], *, contents: Mapping[str, str] 
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in [first, menu, *rest] if part)
         + f"\n<footer>Made by eoseg {text(__version__)}.</footer>"

@@ -41,7 +41,7 @@ class Run:
 
     @property
     def leakage(self) -> Values:
-        """What the audit of the split found: verdict, `allowed`, and texts by check; empty without an audit."""
+        """What the audit of the split found: verdict, `allowed`, texts by check; empty without an audit."""
         split = self.recipe.provenance.get("split")
         held = split.get("leakage") if isinstance(split, dict) else None
         return held if isinstance(held, dict) else {}

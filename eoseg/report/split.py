@@ -12,11 +12,10 @@ from eoseg.report.run import Run
 SPLIT_TITLES = {"train": "training", "val": "validation", "test": "test"}
 
 MANNERS = {
-    "blocks": "spatial blocks with a buffer, so that test places lie apart from training places",
-    "files": "whole scenes, so that no test scene was seen in training",
-    "groups": "whole groups, so that no test group was seen in training",
-    "random": "chosen at random, so that neighbours of training places are among the test places and the "
-    "figures flatter",
+    "blocks": "by spatial blocks with a buffer, so that test places lie apart from training places",
+    "files": "by whole scenes, so that no test scene was seen in training",
+    "groups": "by whole groups, so that no test group was seen in training",
+    "random": "random: neighbours of training places are among the test places, so that the figures flatter",
 }
 """What methods mean for a reader of figures."""
 
@@ -49,7 +48,9 @@ class SplitTable:
         if self.method.startswith("torchgeo:"):
             return f"the one of torchgeo's {self.method.removeprefix('torchgeo:')}"
         said = MANNERS.get(self.method)
-        return f"made by '{self.method}'" if said is None else said.replace("a buffer", self._buffer())
+        return (
+            f"made with method '{self.method}'" if said is None else said.replace("a buffer", self._buffer())
+        )
 
     def count(self, split: str) -> str:
         """What a split holds, in words."""
@@ -58,7 +59,8 @@ class SplitTable:
         held = [region for region in self.regions if region.split == split]
         scenes = len({region.scene_id for region in held})
         pixels = sum(region.window.height * region.window.width for region in held)
-        return f"{scenes:,} scenes, {len(held):,} regions, {pixels:,} px" if held else "nothing"
+        named = f"{scenes:,} scene{'s' * (scenes > 1)}, {len(held):,} region{'s' * (len(held) > 1)}"
+        return f"{named}, {pixels:,} px" if held else "nothing"
 
     def _buffer(self) -> str:
         buffer = self.parameters.get("buffer")

@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import pytest
+from map_factory import CLASSES
+from page_checker import check_part
+from run_factory import write_accuracy
+
+from eoseg.errors import DataError
+from eoseg.report.area import area_content, read_area
+
+
+def test_areas_come_with_what_half_of_their_interval_is(tmp_path: Path) -> None:
+    held = read_area(write_accuracy(tmp_path / "accuracy.json"))
+    assert held.overall.words() == "0.947 ± 0.018"
+    assert held.points == 225
+    assert [entry.area.words(0) for entry in held.classes] == ["37 ± 2", "32 ± 2", "23 ± 2"]
+    assert held.classes[0].producers is not None
+    assert held.classes[0].producers.words() == "1.000"  # no point differs: no interval
+    assert held.classes[2].producers is None
+
+
+def test_the_table_shows_estimated_and_counted_areas(tmp_path: Path) -> None:
+    held = read_area(write_accuracy(tmp_path / "accuracy.json"))
+    page = check_part(area_content(held, CLASSES, map_path="map.tif", out="accuracy.json"))
+    for word in (
+        "0.947",
+        "0.929-0.965",
+        "225",
+        "37 ± 2",
+        "Counted in the map, ha",
+        "31",
+        "undefined",
+        "normal",
+    ):
+        assert word in page.text
+    assert page.charts == ["bars: Share of the area, line: 95 % interval"]
+
+
+def test_without_a_sample_the_commands_are_told() -> None:
+    text = check_part(area_content(None, CLASSES, map_path="a b/map.tif", out="run/accuracy.json")).text
+    assert "eoseg sample 'a b/map.tif' --out sample.gpkg" in text
+    assert "eoseg accuracy 'a b/map.tif' sample.gpkg --out run/accuracy.json" in text
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = write_accuracy(tmp_path / "accuracy.json")
+    values = json.loads(path.read_text())
+    for change in ({"overall_accuracy": None}, {"classes": [{"name": "a"}]}, {"strata": 3}):
+        path.write_text(json.dumps({**values, **change}))
+        with pytest.raises(DataError, match="holds no accuracy from a sample"):
+            read_area(path)
+    with pytest.raises(DataError, match="There is no file"):
+        read_area(tmp_path / "none.json")
