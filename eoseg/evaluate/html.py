@@ -161,6 +161,15 @@ def shots(pictures: Sequence[tuple[str, str, NDArray[np.uint8]]]) -> str:
     return f'<div class="shots">{held}</div>'
 
 
+def columns(content: Sequence[str]) -> str:
+    """Parts beside each other where there is room; empty ones are left out.
+
+    Args:
+        content: HTML.
+    """
+    return f'<div class="columns">{"".join(f"<div>{part}</div>" for part in content if part)}</div>'
+
+
 def charts(pictures: Sequence[tuple[str, str]]) -> str:
     """Charts beside each other.
 

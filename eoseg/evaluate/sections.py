@@ -85,13 +85,14 @@ def class_table(scores: Scores, classes: Sequence[MapClass], ends: Ends, *, unit
         rows.append((swatch(entry.color) + text(entry.name), cells))
     bars = [Bar(held.name, held.iou, ends.get(f"iou/{held.name}")) for held in scores.classes]
     caption = "IoU per class" + (", line: 95 % interval" if "iou" in known else "")
-    return (
-        paragraph(
-            "User's accuracy: share of what the map shows that is right. Producer's accuracy: share of the "
-            "reference that the map found."
-        )
-        + table(head, rows, caption="Figures per class")
-        + charts([(caption, bar_chart(bars, label=f"bars: {caption}"))])
+    return paragraph(
+        "User's accuracy: share of what the map shows that is right. Producer's accuracy: share of the "
+        "reference that the map found."
+    ) + charts(
+        [
+            ("Figures per class", table(head, rows)),
+            (caption, bar_chart(bars, label=f"bars: {caption}")),
+        ]
     )
 
 

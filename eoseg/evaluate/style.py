@@ -59,11 +59,18 @@ section { margin: 18px 0; padding: 20px; background: var(--card); border: 1px so
 .notes { margin: 0 0 12px; padding-left: 20px; color: var(--soft); font-size: .9rem; max-width: 90ch;
   overflow-wrap: anywhere; }
 .shots { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 12px; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(320px, 100%), 1fr));
+  gap: 12px 32px; align-items: start; margin-bottom: 10px; }
+.columns > div { min-width: 0; }
+.columns th, .columns td { padding-left: 8px; padding-right: 8px; }
+.columns th:first-child { padding-left: 0; }
 .charts { display: flex; flex-wrap: wrap; gap: 18px 28px; align-items: flex-start; margin-bottom: 8px; }
 .charts figure { flex: 0 1 auto; max-width: 100%; }
+.charts figure:has(svg) { flex: 1 1 310px; max-width: 430px; }
+.charts svg.chart { width: 100%; }
 figure { margin: 0; min-width: 0; }
 figcaption { margin: 4px 0; color: var(--soft); font-size: .9rem; }
-.charts figcaption { color: var(--ink); font-weight: 600; }
+.charts figcaption { margin-bottom: 8px; color: var(--ink); font-weight: 600; }
 img, svg.chart { display: block; max-width: 100%; height: auto; }
 svg.chart text { font-family: inherit; font-variant-numeric: tabular-nums; }
 .shots img { width: 100%; image-rendering: pixelated; border: 1px solid var(--line); }
@@ -77,12 +84,12 @@ svg.chart text { font-family: inherit; font-variant-numeric: tabular-nums; }
 .swatch.test { background: var(--test); }
 .scroll { max-width: 100%; overflow-x: auto; margin-bottom: 14px; }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
-caption { padding-bottom: 4px; text-align: left; color: var(--soft); font-size: .9rem; }
+caption { padding: 6px 0 4px; text-align: left; color: var(--soft); font-size: .9rem; }
 th, td { padding: 5px 12px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 600; }
-.matrix td { min-width: 46px; padding: 5px 8px; border: 1px solid var(--card); text-align: center; }
+.matrix td { min-width: 40px; padding: 4px 6px; border: 1px solid var(--card); text-align: center; }
 .matrix thead th { padding: 4px 8px; text-align: center; }
 .matrix.many thead th:not(:first-child) span { writing-mode: vertical-rl; transform: rotate(180deg); }
 .matrix tbody th { max-width: 160px; overflow: hidden; text-overflow: ellipsis; }
@@ -108,7 +115,9 @@ footer { color: var(--soft); font-size: .85rem; }
   .figure { font-size: 1.4rem; }
   .shots { grid-template-columns: 1fr 1fr; gap: 8px; }
   .record th { width: 38%; }
-  th, td { padding: 5px 8px; }
+  th, td { padding: 5px 6px; }
+  table { font-size: .88rem; }
+  thead th { white-space: normal; }
 }
 @media print {
   body { background: #fff; font-size: 10pt; }

@@ -137,8 +137,12 @@ def area_content(held: AreaTable | None, classes: Sequence[MapClass], *, map_pat
             "Estimated from a random sample of points, which corrects what the map gets wrong; ± is half the "
             "95 % interval."
         )
-        + table(titles, rows, caption="Areas and accuracy from the sample")
-        + charts([(caption, bar_chart(bars, label=f"bars: {caption}", highest=highest or 1.0))])
+        + charts(
+            [
+                ("Areas and accuracy from the sample", table(titles, rows)),
+                (caption, bar_chart(bars, label=f"bars: {caption}", highest=highest or 1.0)),
+            ]
+        )
         + bullets(held.notes)
     )
 

@@ -82,16 +82,10 @@ def reliability_content(diagrams: Sequence[Diagram], *, part: str) -> str:
         (f"ECE of {text(name)}", [figure(diagram.class_ece.get(name)) for diagram in diagrams])
         for name in diagrams[0].class_ece
     ]
-    return (
-        paragraph(
-            f"Measured on the {part}. Of all answers that are given a probability of 0.8, 80 % should be "
-            "right. ECE is the mean distance from that."
-        )
-        + charts(drawn)
-        + table(
-            ["Figure", *columns], rows, caption="How far the probabilities can be believed: lower is better"
-        )
-    )
+    return paragraph(
+        f"Measured on the {part}. Of all answers that are given a probability of 0.8, 80 % should be "
+        "right. ECE is the mean distance from that."
+    ) + charts([*drawn, ("Lower is better", table(["Figure", *columns], rows))])
 
 
 def told_reliability(diagrams: Sequence[Diagram]) -> str:

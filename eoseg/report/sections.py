@@ -9,6 +9,7 @@ from eoseg.evaluate.html import (
     cards,
     charts,
     code,
+    columns,
     figure,
     fold,
     missing,
@@ -28,6 +29,7 @@ from eoseg.report.commands import commands, original_command
 from eoseg.report.findings import Findings
 from eoseg.report.measures import Measure
 from eoseg.report.reliability import reliability_content
+from eoseg.report.run import Run
 from eoseg.report.split import SPLIT_TITLES
 from eoseg.report.split_map import scene_grids, split_map
 from eoseg.report.verdict import network_words, purpose, shown_figures, verdict, warnings
@@ -100,48 +102,57 @@ def _cards(measure: Measure, recipe: Recipe) -> str:
 
 
 def _data(findings: Findings) -> str:
-    run, split = findings.run, findings.split
-    schema, statistics = run.recipe.schema, run.recipe.statistics
-    parts = [
-        record(
-            {
-                "Network": network_words(run.recipe),
-                "Gives": purpose(run.recipe),
-                "Bands": ", ".join(schema.bands),
-                "Dates": schema.steps if schema.time != "single" else None,
-                "Pixel": None if schema.pixel_metres is None else f"{schema.pixel_metres:.4g} m",
-                "Chip": f"{run.recipe.chip_size} px",
-                "Training pixels": statistics.pixels,
-                "Without value": f"{statistics.nodata_share:.1%}",
-            }
-        )
-    ]
-    total = sum(statistics.class_pixels)
-    if schema.classes and total and len(statistics.class_pixels) == len(schema.classes):
-        rows = [
-            (swatch(entry.color) + text(entry.name), [f"{count:,}", f"{count / total:.1%}"])
-            for entry, count in zip(schema.classes, statistics.class_pixels, strict=True)
-        ]
-        parts.append(table(["Class", "Training labels", "Share"], rows, caption="Labels to learn from"))
+    split = findings.split
+    tables = [_facts(findings.run), _label_counts(findings.run.recipe)]
     if split is None:
-        parts.append(missing("The run folder holds no split.json."))
-        return "".join(parts)
-    parts.append(paragraph(f"The split is {split.manner}. Its SHA-256 begins with {split.sha256[:12]}."))
+        return columns(tables) + missing("The run folder holds no split.json.")
+    held = {name: split.counts(name) for name in SPLIT_TITLES}
     rows = [
-        (f'<span class="swatch {name}"></span>{title}', [text(split.count(name))])
+        (f'<span class="swatch {name}"></span>{title}', [f"{count:,}" for count in held[name].values()])
         for name, title in SPLIT_TITLES.items()
     ]
-    parts.append(table(["Split", "Holds"], rows, caption="The split"))
+    tables.append(table(["Split", *held["train"]], rows, caption="The split"))
+    parts = [columns(tables)]
+    parts.append(paragraph(f"The split is {split.manner}. Its SHA-256 begins with {split.sha256[:12]}."))
     leakage = findings.run.leakage.get("verdict")
-    audit = "It was not audited for leakage; this does:"
     if leakage is None:
-        parts.append(missing(audit, _command("doctor", str(run.folder / "config.yaml"))))
+        again = _command("doctor", str(findings.run.folder / "config.yaml"))
+        parts.append(missing("It was not audited for leakage; this does:", again))
     else:
         parts.append(paragraph(f"The audit for leakage says: {leakage}."))
     if split.regions:
-        drawn, note = split_map(split.regions, scene_grids(run.config))
+        drawn, note = split_map(split.regions, scene_grids(findings.run.config))
         parts.append(charts([("Split map", drawn)]) + paragraph(note))
     return "".join(parts)
+
+
+def _facts(run: Run) -> str:
+    schema, statistics = run.recipe.schema, run.recipe.statistics
+    return record(
+        {
+            "Network": network_words(run.recipe),
+            "Gives": purpose(run.recipe),
+            "Bands": ", ".join(schema.bands),
+            "Dates": schema.steps if schema.time != "single" else None,
+            "Pixel": None if schema.pixel_metres is None else f"{schema.pixel_metres:.4g} m",
+            "Chip": f"{run.recipe.chip_size} px",
+            "Training pixels": statistics.pixels,
+            "Without value": f"{statistics.nodata_share:.1%}",
+        }
+    )
+
+
+def _label_counts(recipe: Recipe) -> str:
+    """What there was to learn from, class by class; nothing for other tasks."""
+    classes, counts = recipe.schema.classes, recipe.statistics.class_pixels
+    total = sum(counts)
+    if not total or len(counts) != len(classes):
+        return ""
+    rows = [
+        (swatch(entry.color) + text(entry.name), [f"{count:,}", f"{count / total:.1%}"])
+        for entry, count in zip(classes, counts, strict=True)
+    ]
+    return table(["Class", "Labels", "Share"], rows, caption="Labels to learn from")
 
 
 def _curves(findings: Findings) -> str:

@@ -52,15 +52,14 @@ class SplitTable:
             f"made with method '{self.method}'" if said is None else said.replace("a buffer", self._buffer())
         )
 
-    def count(self, split: str) -> str:
-        """What a split holds, in words."""
+    def counts(self, split: str) -> dict[str, int]:
+        """What a split holds, by what is counted."""
         if self.items:
-            return f"{self.items.get(split, 0):,}"
+            return {"Chips, rows or images": self.items.get(split, 0)}
         held = [region for region in self.regions if region.split == split]
         scenes = len({region.scene_id for region in held})
         pixels = sum(region.window.height * region.window.width for region in held)
-        named = f"{scenes:,} scene{'s' * (scenes > 1)}, {len(held):,} region{'s' * (len(held) > 1)}"
-        return f"{named}, {pixels:,} px" if held else "nothing"
+        return {"Scenes": scenes, "Regions": len(held), "Pixels": pixels}
 
     def _buffer(self) -> str:
         buffer = self.parameters.get("buffer")

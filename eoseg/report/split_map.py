@@ -17,8 +17,8 @@ from eoseg.geo.window import Window
 MOST_SCENES = 60
 """More scenes are not drawn: their parts would be too small to see."""
 
-_SMALLEST = 0.03
-"""Scenes whose side is a smaller share of the whole map are drawn beside each other instead."""
+_SPARSE = 0.15
+"""Scenes that cover a smaller share of the whole map are drawn beside each other instead."""
 
 
 def split_map(regions: Sequence[Region], grids: Mapping[str, Grid]) -> tuple[str, str]:
@@ -74,7 +74,8 @@ def _in_place(regions: Sequence[Region], names: Sequence[str], grids: Mapping[st
         [(float(x), float(y)) for x, y in shape.exterior.coords] for shape in footprints(scenes + parts)
     ]
     whole = _extent([point for outline in outlines for point in outline])
-    if min(max(_extent(outline)) for outline in outlines[: len(scenes)]) < _SMALLEST * max(whole):
+    covered = sum(math.prod(_extent(outline)) for outline in outlines[: len(scenes)])
+    if covered < _SPARSE * math.prod(whole):
         return []
     shapes = [Shape(outline, "--card", name) for outline, name in zip(outlines, names, strict=False)]
     return shapes + [

@@ -123,8 +123,9 @@ def _reached(measure: Measure, recipe: Recipe) -> str:
         f"{FIGURE_TITLES[name]} {with_interval(measure, name, _unit(name, unit))}"
         for name in _leading(measure, recipe)
     ]
-    where = {"test": "On the test split", "validation": "On the validation split", "map": f"{measure.title}:"}
-    return f"{where[measure.kind]} it has {' and '.join(parts)}."
+    title = measure.title[0].lower() + measure.title[1:]
+    where = {"test": "On the test split it", "validation": "On the validation split it"}
+    return f"{where.get(measure.kind, f'Its {title}')} has {' and '.join(parts)}."
 
 
 def _unit(name: str, unit: str) -> str:
@@ -158,5 +159,5 @@ def _extremes(measure: Measure) -> str:
     taken = ""
     if row.any():
         place = int(row.argmax())
-        taken = f", of whose reference {row[place] / total:.0%} is taken for {names[place]}"
+        taken = f", of whose reference {100 * row[place] / total:.0f} % is taken for {names[place]}"
     return f"Best is {best.name} (IoU {best.iou:.2f}), weakest {worst.name} (IoU {worst.iou:.2f}){taken}."

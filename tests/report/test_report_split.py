@@ -19,8 +19,8 @@ def table_of(folder: Path, **changes: object) -> SplitTable:
 
 def test_regions_of_scenes_are_counted(tmp_path: Path) -> None:
     split = table_of(make_run(tmp_path))
-    assert split.count("train") == "1 scene, 1 region, 3,840 px"
-    assert split.count("test") == "1 scene, 1 region, 2,116 px"
+    assert split.counts("train") == {"Scenes": 1, "Regions": 1, "Pixels": 3840}
+    assert split.counts("test") == {"Scenes": 1, "Regions": 1, "Pixels": 2116}
     assert split.has("val")
     assert not split.is_random
     assert "with a buffer of 8 px" in split.manner
@@ -29,10 +29,10 @@ def test_regions_of_scenes_are_counted(tmp_path: Path) -> None:
 def test_chips_rows_and_images_are_counted(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     items = table_of(folder, regions=[], items={"train": ["a", "b"], "val": ["c"], "test": []})
-    assert [items.count(name) for name in ("train", "val", "test")] == ["2", "1", "0"]
+    assert [sum(items.counts(name).values()) for name in ("train", "val", "test")] == [2, 1, 0]
     assert not items.has("test")
     images = table_of(folder, method="torchgeo:EuroSATDataModule", images={"train": 3000, "test": 10})
-    assert images.count("train") == "3,000"
+    assert images.counts("train") == {"Chips, rows or images": 3000}
     assert images.manner == "the one of torchgeo's EuroSATDataModule"
 
 
@@ -57,7 +57,7 @@ def test_a_buffer_that_is_not_known_is_no_number(tmp_path: Path) -> None:
 
 def test_a_split_without_a_part_says_so(tmp_path: Path) -> None:
     split = table_of(make_run(tmp_path), regions=[])
-    assert split.count("test") == "nothing"
+    assert split.counts("test") == {"Scenes": 0, "Regions": 0, "Pixels": 0}
     assert not split.has("test")
 
 

@@ -24,8 +24,8 @@ def test_the_verdict_says_what_was_trained_how_good_it_is_and_where_it_errs(tmp_
         "class per pixel.",
         "On the test split it has overall accuracy 0.780 (95 %: 0.710-0.840) and mean IoU 0.586 (95 %: "
         "0.500-0.660).",
-        f"Map map.tif: it has overall accuracy 0.833 (95 %: {low:.3f}-{high:.3f}) and mean IoU",
-        "Best is water (IoU 0.84), weakest wood (IoU 0.47), of whose reference 10% is taken for water.",
+        f"Its map map.tif has overall accuracy 0.833 (95 %: {low:.3f}-{high:.3f}) and mean IoU",
+        "Best is water (IoU 0.84), weakest wood (IoU 0.47), of whose reference 10 % is taken for water.",
         "Its probabilities are 0.120 off on average (ECE), mostly too high.",
         "The split is by spatial blocks with a buffer of 8 px, so that test places lie apart from training",
     ):
