@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "eoseg"
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("demo",),
+    ("report",),
     ("predict", "evaluate", "tracking"),
     ("tasks",),
     ("datasets", "models", "losses", "metrics", "figures"),
@@ -66,11 +66,11 @@ LIGHT = {
         "metrics",
         "figures",
         "evaluate",
-        "demo",
+        "report",
         "cli",
         "__init__",
     ),
-    "lightning": ("models", "losses", "batch", "predict", "evaluate", "metrics", "figures", "geo"),
+    "lightning": ("models", "losses", "batch", "predict", "evaluate", "report", "metrics", "figures", "geo"),
 }
 # LightningCLI; `eoseg fit` imports this module once it knows that the arguments are right.
 LIGHT_EXCEPT = ("eoseg.cli.trainer",)
