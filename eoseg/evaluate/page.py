@@ -4,9 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eoseg.evaluate.accuracy import Evaluation, notes
-from eoseg.evaluate.html import bullets, code, document, record, section, text
+from eoseg.evaluate.html import bullets, code, document, paragraph, record, section, text
 from eoseg.evaluate.panel import MapPanel
-from eoseg.evaluate.sections import Ends, class_table, figure_cards, map_pictures, matrix_tables
+from eoseg.evaluate.sections import (
+    CLASS_WORDS,
+    MATRIX_WORDS,
+    Ends,
+    class_table,
+    figure_cards,
+    map_pictures,
+    matrix_tables,
+)
 from eoseg.files import write_atomically
 
 
@@ -41,8 +49,8 @@ def write_page(
         f"<header><h1>{text(title)}</h1><p>{text(summary)}</p></header>",
         section("Figures", figure_cards(evaluation.scores, ends), bullets(notes(evaluation))),
         *(section(panel.name, map_pictures(panel, classes)) for panel in maps),
-        section("Classes", class_table(evaluation.scores, classes, ends)),
-        section("Confusion matrix", matrix_tables(evaluation.matrix, names)),
+        section("Classes", paragraph(CLASS_WORDS), class_table(evaluation.scores, classes, ends)),
+        section("Confusion matrix", paragraph(MATRIX_WORDS), matrix_tables(evaluation.matrix, names)),
         section("How it was measured", record(evaluation.protocol)),
         section("Commands that give the same result", code("\n".join(commands))) if commands else "",
     ]

@@ -14,7 +14,6 @@ from eoseg.evaluate.html import (
     figure,
     legend,
     missing,
-    paragraph,
     shaded,
     shots,
     swatch,
@@ -29,6 +28,12 @@ from eoseg.recipe import MapClass
 
 type Ends = Mapping[str, tuple[float, float] | None]
 """95 % intervals by the names of figures, such as `mean_iou` or `iou/water`; None where there is none."""
+
+CLASS_WORDS = (
+    "User's accuracy: share of what the map shows that is right. Producer's accuracy: share of the reference "
+    "that the map found."
+)
+MATRIX_WORDS = "Rows are the reference, columns the map; right answers lie on the diagonal."
 
 _CURVES = {
     "Loss": {"train/loss": ("training", "--c1", ""), "val/loss": ("validation", "--c2", "6 3")},
@@ -85,10 +90,7 @@ def class_table(scores: Scores, classes: Sequence[MapClass], ends: Ends, *, unit
         rows.append((swatch(entry.color) + text(entry.name), cells))
     bars = [Bar(held.name, held.iou, ends.get(f"iou/{held.name}")) for held in scores.classes]
     caption = "IoU per class" + (", line: 95 % interval" if "iou" in known else "")
-    return paragraph(
-        "User's accuracy: share of what the map shows that is right. Producer's accuracy: share of the "
-        "reference that the map found."
-    ) + charts(
+    return charts(
         [
             ("Figures per class", table(head, rows)),
             (caption, bar_chart(bars, label=f"bars: {caption}")),
@@ -121,7 +123,7 @@ def matrix_tables(matrix: NDArray[np.int64], names: Sequence[str], *, unit: str 
         percents.append((text(name), [shaded(_percent(share) if total else "-", share) for _, share in both]))
     css = "matrix many" if len(names) > _UPRIGHT else "matrix"
     head = ["reference \\ map", *names]
-    return paragraph("Rows are the reference, columns the map; right answers lie on the diagonal.") + charts(
+    return charts(
         [
             (f"In {unit}", table(head, counts, css=css)),
             ("In % of each reference class", table(head, percents, css=css)),

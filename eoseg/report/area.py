@@ -54,6 +54,12 @@ class AreaTable:
     notes: tuple[str, ...]
     protocol: Mapping[str, Any]
 
+    @property
+    def digits(self) -> int:
+        """Decimals of areas: none of large ones."""
+        largest = max((entry.area.value for entry in self.classes), default=0.0)
+        return 0 if largest >= 1000 else 1 if largest >= 10 else 3
+
 
 def read_area(path: Path) -> AreaTable:
     """Read the figures of a sample.
@@ -110,7 +116,7 @@ def area_content(held: AreaTable | None, classes: Sequence[MapClass], *, map_pat
     rows = []
     for entry in held.classes:
         name = (swatch(colors[entry.name]) if entry.name in colors else "") + text(entry.name)
-        figures = [entry.area.words(0), f"{entry.mapped:,.0f}", entry.share.words()]
+        figures = [entry.area.words(held.digits), f"{entry.mapped:,.{held.digits}f}", entry.share.words()]
         figures += ["undefined" if part is None else part.words() for part in (entry.users, entry.producers)]
         rows.append((name, figures))
     titles = [

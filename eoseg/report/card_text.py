@@ -105,7 +105,7 @@ def _evaluation(findings: Findings) -> str:
     parts = [_measured(measure, findings.run.recipe) for measure in findings.measures]
     if findings.area is not None:
         rows = [
-            [entry.name, entry.area.words(0), entry.share.words()]
+            [entry.name, entry.area.words(findings.area.digits), entry.share.words()]
             + ["undefined" if part is None else part.words() for part in (entry.users, entry.producers)]
             for entry in findings.area.classes
         ]

@@ -44,6 +44,8 @@ class Findings:
     area: AreaTable | None
     diagrams: list[Diagram]
     """Reliability on the test split, or on validation where there is no test."""
+    fitted: list[Diagram]
+    """Reliability on validation, before and after calibration, where there is a test beside it."""
 
 
 def gather(folder: Path, sources: Sources = Sources()) -> Findings:
@@ -69,8 +71,10 @@ def gather(folder: Path, sources: Sources = Sources()) -> Findings:
     if not measures:
         validated = read_validation_measure(run)
         measures += [] if validated is None else [validated]
-    shown = run if tested is None else tested
-    diagrams = read_diagrams(shown.figures, path=str(shown.folder / "figures.json"))
+    own = read_diagrams(run.figures, path=str(run.folder / "figures.json"))
+    diagrams, fitted = own, list[Diagram]()
+    if tested is not None:
+        diagrams, fitted = read_diagrams(tested.figures, path=str(tested.folder / "figures.json")), own
     accuracy = sources.accuracy or _if_there(folder / "accuracy.json")
     map_path = sources.map or _evaluated_map(protocol) or _if_there(folder / "map.tif")
     view = None
@@ -86,6 +90,7 @@ def gather(folder: Path, sources: Sources = Sources()) -> Findings:
         view,
         None if accuracy is None else read_area(accuracy),
         diagrams,
+        fitted,
     )
 
 

@@ -83,13 +83,14 @@ def read_run(folder: Path) -> Run:
             f"'{folder / 'config.yaml'}' is not valid YAML: {' '.join(str(error).split())}."
         ) from error
     recipe, _ = read_checkpoint(folder / "model.ckpt")
-    curves = folder / "metrics.csv"
+    figures, trained = _with_training(folder, read_values(folder / "figures.json", optional=True))
+    curves = trained / "metrics.csv"
     return Run(
         folder,
         recipe,
         config if isinstance(config, dict) else {},
         text,
-        read_values(folder / "figures.json", optional=True),
+        figures,
         read_values(folder / "environment.json", optional=True),
         read_values(folder / "split.json", optional=True),
         curves if curves.is_file() else None,
@@ -170,13 +171,28 @@ def _require_run(folder: Path) -> None:
     if (folder / "model.ckpt").is_file():
         return
     tested = _tested_checkpoint(folder)
-    if tested is not None and read_values(folder / "figures.json", optional=True).get("command") != "fit":
+    command = read_values(folder / "figures.json", optional=True).get("command")
+    if tested is not None and command in ("test", "validate"):
         raise ConfigError(
-            f"'{folder}' is the folder of a test; name the run that it tested: {tested.parent}."
+            f"'{folder}' is the folder of 'eoseg {command}'; name the run that it looked at: {tested.parent}."
         )
     raise ConfigError(
         f"'{folder}' has no model.ckpt: its training has not ended, or was stopped. Let 'eoseg fit' finish."
     )
+
+
+def _with_training(folder: Path, figures: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+    """The figures of a run with those of its training, and where it was trained.
+
+    `eoseg calibrate` makes a run folder of its own, whose training is that of another.
+    """
+    checkpoint = _tested_checkpoint(folder)
+    if figures.get("command") != "calibrate" or checkpoint is None:
+        return figures, folder
+    trained = read_values(checkpoint.parent / "figures.json", optional=True)
+    held = figures.get("figures")
+    after = held.get("after") if isinstance(held, dict) else None
+    return {**trained, **figures, "figures": after if isinstance(after, dict) else {}}, checkpoint.parent
 
 
 def _tested_checkpoint(folder: Path) -> Path | None:

@@ -22,7 +22,14 @@ from eoseg.evaluate.html import (
     text,
 )
 from eoseg.evaluate.panel import MapPanel
-from eoseg.evaluate.sections import class_table, curve_charts, map_pictures, matrix_tables
+from eoseg.evaluate.sections import (
+    CLASS_WORDS,
+    MATRIX_WORDS,
+    class_table,
+    curve_charts,
+    map_pictures,
+    matrix_tables,
+)
 from eoseg.recipe import Plain, Recipe
 from eoseg.report.area import area_content
 from eoseg.report.commands import commands, original_command
@@ -184,7 +191,8 @@ def _matrix(findings: Findings) -> str:
         for measure in findings.measures
         if measure.matrix is not None
     ]
-    return "".join(parts) + _missing_test(findings)
+    words = paragraph(MATRIX_WORDS) if parts else ""
+    return words + "".join(parts) + _missing_test(findings)
 
 
 def _label_table(findings: Findings) -> str:
@@ -212,7 +220,8 @@ def _classes(findings: Findings) -> str:
         if measure.scores is not None:
             content = class_table(measure.scores, schema.classes, measure.ends, unit=units[measure.unit])
             parts.append(f"<h3>{text(measure.title)}</h3>{content}")
-    return "".join(parts) + _missing_test(findings)
+    words = paragraph(CLASS_WORDS) if parts else ""
+    return words + "".join(parts) + _missing_test(findings)
 
 
 def _reliability(findings: Findings) -> str:
@@ -220,6 +229,7 @@ def _reliability(findings: Findings) -> str:
         return missing("What the network gives has no probabilities.")
     part = "test split" if findings.tested is not None else "validation split"
     drawn = reliability_content(findings.diagrams, part=part)
+    drawn += reliability_content(findings.fitted, part="validation split, where the calibration was fitted")
     again = _command("test", str(findings.run.folder))
     return drawn or missing("How far probabilities can be believed was not measured; this does:", again)
 

@@ -80,7 +80,7 @@ def test_other_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "does not exist" in fails(capsys, str(tmp_path / "none"))
     assert "is not a run folder" in fails(capsys, str(tmp_path))
     folder = make_run(tmp_path)
-    assert "is the folder of a test" in fails(capsys, str(make_test(folder)))
+    assert "is the folder of 'eoseg test'" in fails(capsys, str(make_test(folder)))
     (folder / "model.ckpt").unlink()
     assert "has no model.ckpt" in fails(capsys, str(folder))
 

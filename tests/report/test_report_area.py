@@ -14,7 +14,11 @@ def test_areas_come_with_what_half_of_their_interval_is(tmp_path: Path) -> None:
     held = read_area(write_accuracy(tmp_path / "accuracy.json"))
     assert held.overall.words() == "0.947 ± 0.018"
     assert held.points == 225
-    assert [entry.area.words(0) for entry in held.classes] == ["37 ± 2", "32 ± 2", "23 ± 2"]
+    assert [entry.area.words(held.digits) for entry in held.classes] == [
+        "36.9 ± 1.8",
+        "32.3 ± 1.8",
+        "23.0 ± 1.8",
+    ]
     assert held.classes[0].producers is not None
     assert held.classes[0].producers.words() == "1.000"  # no point differs: no interval
     assert held.classes[2].producers is None
@@ -27,14 +31,24 @@ def test_the_table_shows_estimated_and_counted_areas(tmp_path: Path) -> None:
         "0.947",
         "0.929-0.965",
         "225",
-        "37 ± 2",
+        "36.9 ± 1.8",
         "Counted in the map, ha",
-        "31",
+        "30.7",
         "undefined",
         "normal",
     ):
         assert word in page.text
     assert page.charts == ["bars: Share of the area, line: 95 % interval"]
+
+
+@pytest.mark.parametrize(("area", "digits"), [(21_158.4, 0), (36.9, 1), (1.2, 3)])
+def test_small_areas_have_decimals(tmp_path: Path, area: float, digits: int) -> None:
+    path = write_accuracy(tmp_path / "accuracy.json")
+    values = json.loads(path.read_text())
+    values["classes"][0]["area"]["value"] = area
+    values["classes"] = values["classes"][:1]
+    path.write_text(json.dumps(values))
+    assert read_area(path).digits == digits
 
 
 def test_without_a_sample_the_commands_are_told() -> None:

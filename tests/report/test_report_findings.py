@@ -7,6 +7,7 @@ from run_factory import full_run, make_run, make_test
 
 from eoseg.errors import DataError
 from eoseg.report.findings import Sources, gather
+from eoseg.report.sections import HEADINGS, sections
 
 
 def test_what_lies_in_the_run_folder_and_beside_it_is_found(tmp_path: Path) -> None:
@@ -70,3 +71,18 @@ def test_a_broken_file_in_the_folder_is_named(tmp_path: Path) -> None:
     (folder / "accuracy.json").write_text("nothing")
     with pytest.raises(DataError, match=r"accuracy\.json' cannot be read as JSON"):
         gather(folder)
+
+
+def test_calibration_on_validation_is_shown_beside_the_test(tmp_path: Path) -> None:
+    bins = {"count": [10], "right": [5], "confidence": [8.0]}
+    held = {"before": {"ece": 0.3, "bins": bins}, "after": {"ece": 0.02, "bins": bins}, "scaling": None}
+    folder = make_run(tmp_path, figures={"calibration": held})
+    alone = gather(folder)
+    assert ([diagram.ece for diagram in alone.diagrams], alone.fitted) == ([0.3, 0.02], [])
+    make_test(folder)
+    beside = gather(folder)
+    assert [diagram.ece for diagram in beside.diagrams] == [0.12]
+    assert [diagram.name for diagram in beside.fitted] == ["before", "after"]
+    reliability = sections(beside)[list(HEADINGS).index("reliability")]
+    assert "Measured on the test split." in reliability
+    assert "Measured on the validation split, where the calibration was fitted." in reliability

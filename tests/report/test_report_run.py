@@ -45,7 +45,9 @@ def test_other_folders_are_refused_in_a_line(tmp_path: Path) -> None:
 def test_a_run_without_checkpoint_and_a_test_are_told_apart(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     tested = make_test(folder)
-    with pytest.raises(ConfigError, match="is the folder of a test; name the run that it tested") as caught:
+    with pytest.raises(
+        ConfigError, match="is the folder of 'eoseg test'; name the run that it looked at"
+    ) as caught:
         read_run(tested)
     assert str(folder) in str(caught.value)
     (folder / "model.ckpt").unlink()
@@ -123,3 +125,17 @@ def test_json_must_hold_values_by_name(tmp_path: Path) -> None:
         read_values(path)
     path.write_text('{"a": 1}')
     assert read_values(path) == {"a": 1}
+
+
+def test_a_calibrated_run_has_the_training_of_the_run_that_it_calibrates(tmp_path: Path) -> None:
+    trained = make_run(tmp_path)
+    figures = {"command": "calibrate", "figures": {"before": {"val/oa": 0.1}, "after": {"val/oa": 0.8}}}
+    folder = make_run(tmp_path / "b", figures=figures)
+    (folder / "config.yaml").write_text(f"ckpt_path: {trained / 'model.ckpt'}\n")
+    run = read_run(folder)
+    assert run.curves == trained / "metrics.csv"
+    assert run.figures["figures"] == {"val/oa": 0.8}
+    assert run.figures["parameters"] == 14_321
+    (folder / "figures.json").write_text('{"command": "calibrate"}')
+    assert read_run(folder).figures["figures"] == {}
+    assert read_run(folder).figures["epochs"] == 2
