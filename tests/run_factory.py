@@ -199,12 +199,12 @@ def write_accuracy(path: Path) -> Path:
                 "users_accuracy": figure(0.9, 0.05),
                 "producers_accuracy": None if name == "town" else figure(1.0, None),
                 "area_share": figure(share, 0.02),
-                "area": figure(share * 92.16, 0.02 * 92.16),
-                "mapped_area": 30.7,
+                "area": figure(share * 921_600, 0.02 * 921_600),
+                "mapped_area": 307_200.0,
             }
             for name, share in shares.items()
         ],
-        "area_unit": "ha",
+        "area_unit": "m2",
         "strata": [{"name": name, "answered": 75} for name in shares],
         "notes": ["Intervals: 95 %, normal approximation."],
         "protocol": {"sample": "sample.gpkg"},

@@ -50,6 +50,7 @@ class AreaTable:
     overall: Estimate
     classes: tuple[ClassArea, ...]
     unit: str
+    """Of the areas: hectares, or pixels where the map has no georeference."""
     points: int
     notes: tuple[str, ...]
     protocol: Mapping[str, Any]
@@ -72,6 +73,8 @@ def read_area(path: Path) -> AreaTable:
     """
     values = read_values(path)
     try:
+        unit = str(values["area_unit"])
+        scale, unit = (1e-4, "ha") if unit == "m2" else (1.0, unit)
         return AreaTable(
             _needed(values["overall_accuracy"]),
             tuple(
@@ -80,12 +83,12 @@ def read_area(path: Path) -> AreaTable:
                     _estimate(entry["users_accuracy"]),
                     _estimate(entry["producers_accuracy"]),
                     _needed(entry["area_share"]),
-                    _needed(entry["area"]),
-                    float(entry["mapped_area"]),
+                    _needed(entry["area"], scale),
+                    float(entry["mapped_area"]) * scale,
                 )
                 for entry in values["classes"]
             ),
-            str(values["area_unit"]),
+            unit,
             sum(int(entry["answered"]) for entry in values["strata"]),
             tuple(str(line) for line in values.get("notes", ())),
             dict(values["protocol"]),
@@ -153,18 +156,17 @@ def area_content(held: AreaTable | None, classes: Sequence[MapClass], *, map_pat
     )
 
 
-def _needed(values: Any) -> Estimate:
-    found = _estimate(values)
+def _needed(values: Any, scale: float = 1.0) -> Estimate:
+    found = _estimate(values, scale)
     if found is None:
         raise ValueError("an estimate is missing")
     return found
 
 
-def _estimate(values: Any) -> Estimate | None:
+def _estimate(values: Any, scale: float = 1.0) -> Estimate | None:
     if values is None:
         return None
     ends = values["interval_95"]
-    between = None if ends is None else (float(ends[0]), float(ends[1]))
-    return Estimate(
-        float(values["value"]), float(values["standard_error"]), float(values["margin_95"]), between
-    )
+    between = None if ends is None else (float(ends[0]) * scale, float(ends[1]) * scale)
+    value, error, margin = (float(values[name]) * scale for name in ("value", "standard_error", "margin_95"))
+    return Estimate(value, error, margin, between)

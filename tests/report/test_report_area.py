@@ -45,10 +45,18 @@ def test_the_table_shows_estimated_and_counted_areas(tmp_path: Path) -> None:
 def test_small_areas_have_decimals(tmp_path: Path, area: float, digits: int) -> None:
     path = write_accuracy(tmp_path / "accuracy.json")
     values = json.loads(path.read_text())
-    values["classes"][0]["area"]["value"] = area
+    values["classes"][0]["area"]["value"] = area * 1e4
     values["classes"] = values["classes"][:1]
     path.write_text(json.dumps(values))
     assert read_area(path).digits == digits
+
+
+def test_areas_of_a_map_without_georeference_are_pixels(tmp_path: Path) -> None:
+    path = write_accuracy(tmp_path / "accuracy.json")
+    path.write_text(path.read_text().replace('"m2"', '"px"'))
+    held = read_area(path)
+    assert held.unit == "px"
+    assert held.classes[0].area.words(held.digits) == "368,640 ± 18,432"
 
 
 def test_without_a_sample_the_commands_are_told() -> None:
