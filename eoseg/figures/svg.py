@@ -112,7 +112,7 @@ def bar_chart(bars: Sequence[Bar], *, label: str, highest: float = 1.0) -> str:
         highest: The value at the right end.
     """
     longest = max(len(_cut(bar.name, 20)) for bar in bars)
-    left = min(140.0, 10 + _LETTER * longest)
+    left = min(150.0, 12 + 1.15 * _LETTER * longest)  # names are often of wide letters
     right = WIDTH - 62.0
     height = 24
     parts = []

@@ -176,7 +176,7 @@ def _curves(findings: Findings) -> str:
         told.append(f"The checkpoint is the one with the best {best.get('figure')}: {best['value']:.3f}.")
     seconds, epochs = run.figures.get("seconds"), run.figures.get("epochs")
     if isinstance(seconds, (int, float)) and isinstance(epochs, int):
-        told.append(f"{epochs} epochs in {seconds:,.0f} s.")
+        told.append(f"{epochs} epoch{'s' * (epochs != 1)} in {seconds:,.0f} s.")
     return drawn + paragraph(" ".join(told))
 
 
@@ -282,7 +282,10 @@ def _protocol(findings: Findings) -> str:
         if isinstance(held, dict) and held:
             parts += [f"<h3>{title}</h3>", record(held)]
     if findings.protocol:
-        parts += ["<h3>Map</h3>", record({str(key): value for key, value in findings.protocol.items()})]
+        parts += [
+            "<h3>Map</h3>",
+            record({key: value for key, value in findings.protocol.items() if key != "map_tags"}),
+        ]
     return "".join(parts)
 
 

@@ -18,7 +18,7 @@ MOST_SCENES = 60
 """More scenes are not drawn: their parts would be too small to see."""
 
 _SPARSE = 0.15
-"""Scenes that cover a smaller share of the whole map are drawn beside each other instead."""
+"""Scenes that cover a smaller share of the square around all are drawn beside each other instead."""
 
 
 def split_map(regions: Sequence[Region], grids: Mapping[str, Grid]) -> tuple[str, str]:
@@ -75,7 +75,7 @@ def _in_place(regions: Sequence[Region], names: Sequence[str], grids: Mapping[st
     ]
     whole = _extent([point for outline in outlines for point in outline])
     covered = sum(math.prod(_extent(outline)) for outline in outlines[: len(scenes)])
-    if covered < _SPARSE * math.prod(whole):
+    if covered < _SPARSE * max(whole) ** 2:
         return []
     shapes = [Shape(outline, "--card", name) for outline, name in zip(outlines, names, strict=False)]
     return shapes + [

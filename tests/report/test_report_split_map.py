@@ -57,6 +57,7 @@ def test_scenes_lie_where_they_are_on_the_ground() -> None:
         {"west": grid(0, 0)},
         {"west": grid(0, 0), "east": grid(0, 0)},  # on top of each other
         {"west": grid(0, 0), "east": grid(100_000, 0)},  # two specks
+        {"west": grid(0, 0), "east": grid(500, 0)},  # the same in a flat strip
         {"west": grid(0, 0), "east": grid(150, 0, size=50)},  # other files by now
         {"west": grid(0, 0), "east": Grid(None, Affine.identity(), 100, 100)},
     ],
