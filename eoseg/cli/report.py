@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from eoseg.errors import ConfigError, OutputError
+from eoseg.cli.arguments import require_free
+from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
 
@@ -15,7 +16,7 @@ def main(command: str, argv: list[str]) -> None:
             raise ConfigError(f"{name} stands in the model card: add --card FILE.md, or leave it out.")
     for path in (options.out, options.card):
         if path is not None:
-            _require_free(path, overwrite=options.overwrite)
+            require_free(path, overwrite=options.overwrite)
     from eoseg.report.findings import Sources, gather  # needs rasterio and torch
 
     sources = Sources(options.test, options.map, options.scene, options.evaluation, options.accuracy)
@@ -77,11 +78,3 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--accuracy", type=Path, metavar="FILE.json", help="what 'eoseg accuracy' wrote")
     parser.add_argument("--overwrite", action="store_true", help="replace files named by --out and --card")
     return parser
-
-
-def _require_free(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output before any work."""
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder '{path.parent}' for '{path.name}'. Make it first.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"'{path}' exists already. Name another file, or add --overwrite.")

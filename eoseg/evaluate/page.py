@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eoseg.evaluate.accuracy import Evaluation, notes
-from eoseg.evaluate.html import bullets, code, document, paragraph, record, section, text
+from eoseg.evaluate.area_section import area_picture, area_section
+from eoseg.evaluate.html import bullets, code, document, paragraph, picture, record, section, text
+from eoseg.evaluate.map_accuracy import MapAccuracy
 from eoseg.evaluate.panel import MapPanel
 from eoseg.evaluate.sections import (
     CLASS_WORDS,
@@ -26,6 +28,7 @@ def write_page(
     maps: Sequence[MapPanel],
     evaluation: Evaluation,
     commands: Sequence[str] = (),
+    sampled: MapAccuracy | None = None,
 ) -> Path:
     """Write the page; an older file of that name is replaced.
 
@@ -36,6 +39,7 @@ def write_page(
         maps: Scenes to show as image, reference, map and errors.
         evaluation: The figures; its classes colour the maps.
         commands: Command lines that give the same result again.
+        sampled: What a probability sample says of the map, if there is one.
 
     Returns:
         The path.
@@ -48,6 +52,7 @@ def write_page(
     parts = [
         f"<header><h1>{text(title)}</h1><p>{text(summary)}</p></header>",
         section("Figures", figure_cards(evaluation.scores, ends), bullets(notes(evaluation))),
+        "" if sampled is None else _area_section(sampled),
         *(section(panel.name, map_pictures(panel, classes)) for panel in maps),
         section("Classes", paragraph(CLASS_WORDS), class_table(evaluation.scores, classes, ends)),
         section("Confusion matrix", paragraph(MATRIX_WORDS), matrix_tables(evaluation.matrix, names)),
@@ -56,6 +61,33 @@ def write_page(
     ]
     write_atomically(path, document(title, parts))
     return path
+
+
+def write_area_page(path: Path, *, title: str, summary: str, sampled: MapAccuracy, command: str) -> Path:
+    """Write a page of what a probability sample says of a map, and nothing else.
+
+    Args:
+        path: The HTML file; an older one is replaced.
+        title: Heading.
+        summary: A sentence below the heading.
+        sampled: The figures.
+        command: The command line that gives the same result again.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    parts = [
+        f"<header><h1>{text(title)}</h1><p>{text(summary)}</p></header>",
+        _area_section(sampled),
+        section("How it was measured", record(sampled.protocol)),
+        section("Command that gives the same result", code(command)),
+    ]
+    write_atomically(path, document(title, parts))
+    return path
+
+
+def _area_section(sampled: MapAccuracy) -> str:
+    return area_section(sampled, picture(area_picture(sampled), "areas and accuracy of each class"))
 
 
 def interval_ends(evaluation: Evaluation) -> Ends:

@@ -4,6 +4,7 @@ Every function returns uint8 `(H, W, 3)`; `png_bytes` turns that into a PNG whos
 pixels alone. Matplotlib is imported only by the functions that draw charts.
 """
 
+from eoseg.figures.areas import AreaRow, area_chart
 from eoseg.figures.charts import (
     CHART_DPI,
     Curves,
@@ -31,6 +32,7 @@ from eoseg.figures.pictures import (
     side_by_side,
     value_image,
 )
+from eoseg.figures.reliability import reliability_image
 from eoseg.figures.seams import SeamPicture, seam_image
 
 __all__ = [
@@ -40,9 +42,11 @@ __all__ = [
     "NO_LABEL",
     "RIGHT",
     "WRONG",
+    "AreaRow",
     "Curves",
     "Rgb",
     "SeamPicture",
+    "area_chart",
     "class_image",
     "contact_sheet",
     "detection_mask",
@@ -53,6 +57,7 @@ __all__ = [
     "legend_image",
     "png_bytes",
     "read_curves",
+    "reliability_image",
     "rgb_bands",
     "rgb_image",
     "scale_image",

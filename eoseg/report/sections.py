@@ -282,10 +282,10 @@ def _protocol(findings: Findings) -> str:
         if isinstance(held, dict) and held:
             parts += [f"<h3>{title}</h3>", record(held)]
     if findings.protocol:
-        parts += [
-            "<h3>Map</h3>",
-            record({key: value for key, value in findings.protocol.items() if key != "map_tags"}),
-        ]
+        shown = dict(findings.protocol)
+        if findings.view is not None:  # which shows them
+            shown.pop("map_tags", None)
+        parts += ["<h3>Map</h3>", record(shown)]
     return "".join(parts)
 
 
