@@ -24,9 +24,12 @@ class Estimate:
     interval: tuple[float, float] | None
 
     def words(self, digits: int = 3) -> str:
-        """Such as "0.947 ± 0.018"; without a margin where no point differs, which gives none."""
+        """Such as "0.947 ± 0.018"; where no point differs there is no margin, and the interval is written."""
         if self.interval is None:
             return f"{self.value:,.{digits}f}"
+        if not self.margin:
+            low, high = self.interval
+            return f"{self.value:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
         return f"{self.value:,.{digits}f} ± {self.margin:,.{digits}f}"
 
 

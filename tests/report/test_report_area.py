@@ -7,7 +7,7 @@ from page_checker import check_part
 from run_factory import write_accuracy
 
 from eoseg.errors import DataError
-from eoseg.report.area import area_content, read_area
+from eoseg.report.area import Estimate, area_content, read_area
 
 
 def test_areas_come_with_what_half_of_their_interval_is(tmp_path: Path) -> None:
@@ -22,6 +22,12 @@ def test_areas_come_with_what_half_of_their_interval_is(tmp_path: Path) -> None:
     assert held.classes[0].producers is not None
     assert held.classes[0].producers.words() == "1.000"  # no point differs: no interval
     assert held.classes[2].producers is None
+
+
+def test_an_interval_to_one_side_is_written_out() -> None:
+    assert Estimate(1.0, 0.0, 0.0, (0.94, 1.0)).words() == "1.000 (0.940-1.000)"
+    assert Estimate(1.0, 0.0, 0.0, None).words() == "1.000"
+    assert Estimate(0.9, 0.025, 0.05, (0.85, 0.95)).words(2) == "0.90 ± 0.05"
 
 
 def test_the_table_shows_estimated_and_counted_areas(tmp_path: Path) -> None:
