@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "eoseg"
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("demo",),
+    ("report",),
     ("predict", "evaluate", "tracking"),
     ("tasks",),
     ("datasets", "models", "losses", "metrics", "figures"),
@@ -68,11 +68,11 @@ LIGHT = {
         "spatial_blocks",
         "figures",
         "evaluate",
-        "demo",
+        "report",
         "cli",
         "__init__",
     ),
-    "lightning": ("models", "losses", "batch", "predict", "evaluate", "metrics", "figures", "geo"),
+    "lightning": ("models", "losses", "batch", "predict", "evaluate", "report", "metrics", "figures", "geo"),
 }
 # LightningCLI and what it calls; imported once the arguments are known to be right.
 LIGHT_EXCEPT = ("eoseg.cli.trainer", "eoseg.cli.calibration_run", "eoseg.cli.measured")

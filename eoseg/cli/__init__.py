@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "compare a map with a reference"),
     "sample": ("sample", "draw a probability sample of a map, to be filled in by a person"),
     "accuracy": ("accuracy", "estimate accuracy and areas of a map from a filled sample"),
+    "report": ("report", "write one page about a run, and its model card"),
     "models": ("models", "list the models and their options"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
 }

@@ -80,6 +80,8 @@ def expand(command: str, argv: Sequence[str]) -> list[str]:
     if command == "fit" or arguments[0].startswith("-"):
         return arguments
     folder = Path(arguments[0])
+    if folder.is_symlink():  # `latest` leads to another run tomorrow: the record names the run itself
+        folder = folder.parent / folder.readlink()
     needed = {name: folder / name for name in ("config.yaml", "model.ckpt", "split.json")}
     missing = [name for name, path in needed.items() if not path.is_file()]
     if missing:

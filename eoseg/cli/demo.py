@@ -40,14 +40,14 @@ def main(command: str, argv: list[str]) -> None:
     steps = [
         ("predict", [str(run / "model.ckpt"), str(unseen), f"--out={run / 'map.tif'}", f"--tile={TILE}"]),
         ("evaluate", [str(run / "map.tif"), str(truth), f"--out={run / 'evaluation.json'}"]),
+        ("report", [str(run)]),
     ]
-    from eoseg.cli import evaluate, predict
+    from eoseg.cli import evaluate, predict, report
 
-    for (name, arguments), module in zip(steps, (predict, evaluate), strict=True):
+    for (name, arguments), module in zip(steps, (predict, evaluate, report), strict=True):
         _say(name, arguments)
         module.main(name, arguments)
-    page = _write_page(run, unseen, truth, [("fit", fit), *steps])
-    _print_result(run, page, unseen, time.monotonic() - started)
+    _print_result(run, run / "report.html", unseen, time.monotonic() - started)
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -82,26 +82,6 @@ def _world(folder: Path) -> Path:
 
 def _say(command: str, arguments: list[str]) -> None:
     print(f"\n$ eoseg {command} {shlex.join(arguments)}")
-
-
-def _write_page(run: Path, unseen: Path, truth: Path, steps: list[tuple[str, list[str]]]) -> Path:
-    from eoseg.evaluate.accuracy import evaluate_map
-    from eoseg.evaluate.page import write_page
-    from eoseg.evaluate.panel import load_panel
-    from eoseg.models.checkpoint import read_checkpoint
-
-    recipe, _ = read_checkpoint(run / "model.ckpt")
-    return write_page(
-        run / "report.html",
-        title="eoseg demo: a map of an unseen scene",
-        summary="A U-Net was trained on labelled scenes of a synthetic world, and then mapped a larger scene "
-        "of that world which it had never seen. The truth is known for every pixel.",
-        maps=[load_panel("Unseen scene", run / "map.tif", truth, scene=unseen, statistics=recipe.statistics)],
-        evaluation=evaluate_map(run / "map.tif", truth),
-        curves_csv=run / "metrics.csv",
-        config_text=(run / "config.yaml").read_text(),
-        commands=[f"eoseg {name} {shlex.join(arguments)}" for name, arguments in steps],
-    )
 
 
 def _print_result(run: Path, page: Path, unseen: Path, seconds: float) -> None:

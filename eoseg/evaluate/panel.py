@@ -25,17 +25,14 @@ class MapPanel:
     name: str
     image: NDArray[np.uint8] | None
     """Picture of the scene, `(h, w, 3)`."""
-    truth: NDArray[np.uint8]
-    """Class indices or `IGNORE`, `(h, w)`."""
+    truth: NDArray[np.uint8] | None
+    """Class indices or `IGNORE`, `(h, w)`; None without a reference."""
     map: NDArray[np.uint8]
     """Class indices or `IGNORE`, `(h, w)`."""
 
     def __post_init__(self) -> None:
-        shapes = {
-            self.truth.shape,
-            self.map.shape,
-            (self.truth if self.image is None else self.image).shape[:2],
-        }
+        pictures = [entry for entry in (self.image, self.truth, self.map) if entry is not None]
+        shapes = {entry.shape[:2] for entry in pictures}
         if len(shapes) > 1:
             raise DataError(f"The pictures of '{self.name}' must have one size; found {sorted(shapes)}.")
 
@@ -43,7 +40,7 @@ class MapPanel:
 def load_panel(
     name: str,
     map_path: str | Path,
-    reference: str | Path,
+    reference: str | Path | None,
     *,
     scene: str | Path | None = None,
     statistics: Statistics | None = None,
@@ -59,7 +56,7 @@ def load_panel(
     Args:
         name: Heading of the panel.
         map_path: A map that eoseg wrote.
-        reference: As for `evaluate_map`, like `attribute`, `label_encoding` and `ignore`.
+        reference: As for `evaluate_map`, like `attribute`, `label_encoding` and `ignore`; None for none.
         scene: The scene that was mapped; without it there is no picture of it.
         statistics: Training statistics, whose bands are shown and stretched; without them the scene's own
             bands, stretched by its own 2nd and 98th percentile.
@@ -74,21 +71,23 @@ def load_panel(
         DataError: A file cannot be read, or they do not fit together.
     """
     info = read_map_info(map_path)
-    labels = open_labels(
-        reference,
-        grid=info.grid,
-        image=info.path,
-        classes=info.classes,
-        encoding=label_encoding,
-        ignore=ignore,
-        attribute=attribute,
-    )
-    if windows is not None:
-        labels = LabelsWithin(labels, windows)
-    try:
-        truth = preview_classes(labels.read, info.grid, max_size=max_size)
-    finally:
-        labels.close()
+    truth = None
+    if reference is not None:
+        labels = open_labels(
+            reference,
+            grid=info.grid,
+            image=info.path,
+            classes=info.classes,
+            encoding=label_encoding,
+            ignore=ignore,
+            attribute=attribute,
+        )
+        if windows is not None:
+            labels = LabelsWithin(labels, windows)
+        try:
+            truth = preview_classes(labels.read, info.grid, max_size=max_size)
+        finally:
+            labels.close()
     with Scene(map_path) as opened:
 
         def read(window: Window) -> NDArray[np.float32]:

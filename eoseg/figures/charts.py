@@ -2,12 +2,11 @@
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eoseg.errors import DataError
 from eoseg.figures.pictures import WRONG, Rgb, difference_image, value_image
@@ -19,22 +18,6 @@ if TYPE_CHECKING:
 
 type Curves = dict[str, list[tuple[int, float]]]
 """For each logged name its pairs of epoch and value."""
-
-_BLUE, _SKY, _ORANGE, _GREEN, _PURPLE = "#0072B2", "#6BAED6", "#D55E00", "#009E73", "#CC79A7"
-_CURVES = {
-    "loss": {"train/loss": ("training", _BLUE, "-"), "val/loss": ("validation", _ORANGE, "--")},
-    "validation scores": {
-        "val/miou": ("mean IoU", _GREEN, "-"),
-        "val/oa": ("overall accuracy", _PURPLE, "--"),
-        "val/change_f1": ("F1 of change", _ORANGE, "-."),
-        "val/micro_f1": ("F1 over all labels", _BLUE, "-"),
-    },
-    "validation errors": {
-        "val/rmse": ("RMSE", _ORANGE, "-"),
-        "val/mae": ("MAE", _BLUE, "--"),
-    },
-}
-"""For each picture the logged names, their labels, colours and line styles."""
 
 CHART_DPI = 150
 """Pixels of a chart per inch."""
@@ -130,74 +113,6 @@ def contact_sheet(chips: Sequence[Rgb], answers: Sequence[tuple[str, str]]) -> R
     return render(figure)
 
 
-def confusion_image(matrix: NDArray[np.int64], names: Sequence[str], *, normalize: bool = False) -> Rgb:
-    """Draw a confusion matrix.
-
-    Args:
-        matrix: Int64 `(K, K)`, rows reference, columns map.
-        names: The K classes.
-        normalize: Give the share of each reference class (producer's accuracy on the diagonal)
-            instead of pixel counts. A row without reference shows a dash.
-    """
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
-    size = len(names)
-    label = max(len(shorten(name, 18)) for name in names) * 0.075
-    figure, axes = new_chart(
-        max(0.55, 4.2 / size) * size + label + 0.6, max(0.42, 3.4 / size) * size + label + 0.7
-    )
-    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for row in range(size):
-        for column in range(size):
-            text = _share_text(shares[row, column]) if normalize else _count_text(int(matrix[row, column]))
-            shade = "white" if shares[row, column] > 0.55 else "black"
-            axes.text(
-                column, row, text, ha="center", va="center", color=shade, fontsize=9 if size <= 10 else 7
-            )
-    short = [shorten(name, 18) for name in names]
-    axes.set_xticks(
-        range(size), short, rotation=0 if size <= 3 else 45, ha="center" if size <= 3 else "right"
-    )
-    axes.set_yticks(range(size), short)
-    axes.set_xlabel("map")
-    axes.set_ylabel("reference")
-    axes.set_title("share of each reference class, %" if normalize else "pixels", fontsize=10)
-    axes.tick_params(length=0, labelsize=9)
-    axes.spines[:].set_visible(False)
-    return render(figure)
-
-
-def class_bars(
-    scores: Mapping[str, float | None],
-    *,
-    title: str,
-    intervals: Mapping[str, tuple[float, float] | None] | None = None,
-) -> Rgb:
-    """Draw one bar per class; an undefined figure is written, not drawn as 0.
-
-    Args:
-        scores: Class name and its figure, 0 to 1 or None.
-        title: What the figures are.
-        intervals: Low and high end of a line over each bar, by class name.
-    """
-    names = list(scores)
-    figure, axes = new_chart(5.2, 0.34 * len(names) + 0.8)
-    for row, name in enumerate(names):
-        value = scores[name]
-        ends = (intervals or {}).get(name)
-        text = "undefined" if value is None else f"{value:.3f}"
-        if value is not None:
-            axes.barh(row, value, color=_SKY, height=0.65)
-        if ends is not None:
-            axes.plot(ends, (row, row), color="#222222", linewidth=1.4, marker="|", markersize=6)
-        axes.text(max(value or 0.0, ends[1] if ends else 0.0) + 0.015, row, text, va="center", fontsize=9)
-    axes.set_yticks(range(len(names)), [shorten(name, 22) for name in names], fontsize=9)
-    axes.set(xlim=(0, 1.15), ylim=(len(names) - 0.4, -0.6))
-    axes.set_title(title, fontsize=10)
-    _plain_axes(axes)
-    return render(figure)
-
-
 def read_curves(path: Path) -> Curves:
     """Read what Lightning's CSV logger wrote.
 
@@ -225,43 +140,6 @@ def read_curves(path: Path) -> Curves:
     return {name: sorted(values.items()) for name, values in found.items()}
 
 
-def curve_images(curves: Curves) -> dict[str, Rgb]:
-    """Draw losses, validation scores and validation errors over the epochs, a picture each.
-
-    Args:
-        curves: From `read_curves`; drawn are train/loss and val/loss, val/miou and val/oa, or what stands
-            for them in other tasks, where present.
-
-    Returns:
-        Pictures by their titles, "loss", "validation scores" and "validation errors".
-
-    Raises:
-        DataError: None of these was logged.
-    """
-    pictures = {}
-    for title, lines in _CURVES.items():
-        shown = {name: style for name, style in lines.items() if curves.get(name)}
-        if not shown:
-            continue
-        figure, axes = new_chart(4.6, 3.0)
-        for name, (label, color, style) in shown.items():
-            epochs, values = zip(*curves[name], strict=True)
-            axes.plot(epochs, values, style, color=color, label=label, marker="o", markersize=2.5)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("epoch", fontsize=9)
-        axes.locator_params(axis="x", integer=True)
-        if title == "validation scores":
-            axes.set_ylim(0, 1)
-        axes.legend(fontsize=8, frameon=False)
-        _plain_axes(axes)
-        pictures[title] = render(figure)
-    if not pictures:
-        raise DataError(
-            "There is no learning curve to draw: neither losses nor validation scores were logged."
-        )
-    return pictures
-
-
 def new_chart(width: float, height: float) -> tuple["Figure", "Axes"]:
     """A figure in inches that no window system and no global state of matplotlib knows of."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -286,13 +164,6 @@ def _patch(x: float, y: float, width: float, height: float, color: Sequence[floa
     return Rectangle((x, y), width, height, facecolor=tuple(color), edgecolor="#666666", linewidth=0.5)
 
 
-def _plain_axes(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
 def shorten(text: str, length: int) -> str:
     """Cut a text to so many letters, and keep matplotlib from reading a dollar sign as a formula.
 
@@ -302,22 +173,3 @@ def shorten(text: str, length: int) -> str:
     """
     cut = text if len(text) <= length else text[: length - 1] + "…"
     return cut.replace("$", r"\$")
-
-
-def _share_text(share: float) -> str:
-    """Percent without decimals; what is not quite 0 or 100 does not look like it."""
-    if math.isnan(share):
-        return "–"  # noqa: RUF001
-    if share == 0:
-        return ""
-    if share < 0.005:
-        return "<1"
-    return ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"
-
-
-def _count_text(count: int) -> str:
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
-        if count >= factor:
-            value = count / (1e3 if unit == "k" else factor)
-            return f"{value:.3g}{unit}" if value < 1000 else f"{value:.0f}{unit}"
-    return str(count) if count else ""

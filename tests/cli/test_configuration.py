@@ -144,3 +144,14 @@ def test_options_are_those_of_the_class_that_the_file_names(tmp_path: Path) -> N
     assert load_config(path)["model"]["class_path"] == "ChangeTask"
     with pytest.raises(ConfigError, match="no option 'huber_delta'"):
         train("fit", ["--config", path, "--model.init_args.huber_delta=1"])
+
+
+def test_the_link_to_the_latest_run_is_followed_so_that_records_name_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "20260101-120000"
+    run.mkdir()
+    for name in ("model.ckpt", "split.json", "config.yaml"):
+        (run / name).write_text("data: {class_path: SceneData}")
+    (tmp_path / "latest").symlink_to(run.name)
+    arguments = expand("test", [str(tmp_path / "latest")])
+    assert f"--ckpt_path={run / 'model.ckpt'}" in arguments
+    assert not [argument for argument in arguments if "/latest/" in argument]

@@ -10,10 +10,7 @@ from eoseg.figures import (
     CHART_DPI,
     NO_LABEL,
     WRONG,
-    class_bars,
-    confusion_image,
     contact_sheet,
-    curve_images,
     legend_image,
     png_bytes,
     read_curves,
@@ -30,44 +27,13 @@ def colors_of(image: np.ndarray) -> set[tuple[int, ...]]:
 
 
 def test_the_same_pixels_give_the_same_bytes() -> None:
-    matrix = np.array([[5, 1], [0, 7]])
-    first, second = (png_bytes(confusion_image(matrix, ["a", "b"])) for _ in range(2))
+    first, second = (png_bytes(legend_image(CLASSES, title="two classes")) for _ in range(2))
     assert first == second
 
 
 def test_the_legend_shows_every_colour() -> None:
     shown = colors_of(legend_image(CLASSES, extra=[("no label", NO_LABEL)]))
     assert {(0, 0, 255), (0, 255, 0), NO_LABEL} <= shown
-
-
-@pytest.mark.parametrize("size", [2, 7, 20])
-def test_a_confusion_matrix_is_dark_where_a_class_is_found(size: int) -> None:
-    matrix = np.eye(size, dtype=np.int64) * 1000
-    names = [f"class {number}" for number in range(size)]
-    for normalize in (False, True):
-        dark = confusion_image(matrix, names, normalize=normalize).min(axis=2) < 60
-        assert dark.sum() > 0.8 / size * 0.4 * dark.size / 2
-    off = confusion_image(np.roll(matrix, 1, axis=1), names)
-    assert (off != confusion_image(matrix, names)).any()
-
-
-def test_a_class_without_reference_is_drawn_without_warning() -> None:
-    assert confusion_image(
-        np.array([[3, 0], [0, 0]]), ["a", "$b$ and more of it than fits"], normalize=True
-    ).size
-
-
-def test_bars_are_as_long_as_their_figures() -> None:
-    blue = (107, 174, 214)
-
-    def length(value: float | None) -> int:
-        image = class_bars({"a": value}, title="IoU")
-        return int((image == blue).all(axis=2).sum(axis=1).max())
-
-    assert length(0.8) == pytest.approx(2 * length(0.4), rel=0.02)
-    assert length(None) == 0
-    with_line = class_bars({"a": 0.5}, title="IoU", intervals={"a": (0.4, 0.6)})
-    assert (with_line != class_bars({"a": 0.5}, title="IoU")).any()
 
 
 def metrics_csv(path: Path, rows: list[dict[str, float]]) -> Path:
@@ -98,22 +64,12 @@ def test_curves_take_the_last_value_of_an_epoch_and_prefer_the_epochs_mean(tmp_p
     }
 
 
-def test_curves_become_two_pictures_in_their_colours() -> None:
-    curves = {name: [(0, 0.9), (1, 0.5)] for name in ("train/loss", "val/loss", "val/miou", "val/oa")}
-    pictures = curve_images(curves)
-    assert list(pictures) == ["loss", "validation scores"]
-    assert (0, 114, 178) in colors_of(pictures["loss"])
-    assert list(curve_images({"val/loss": [(0, 1.0)]})) == ["loss"]
-
-
 def test_files_without_curves_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_curves(tmp_path / "none.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="no column 'epoch'"):
         read_curves(tmp_path / "other.csv")
-    with pytest.raises(DataError, match="no learning curve"):
-        curve_images({"lr": [(0, 0.1)]})
 
 
 def test_a_legend_may_have_a_title() -> None:
@@ -144,13 +100,6 @@ def test_a_chip_without_label_is_neither_right_nor_wrong() -> None:
     shown = sheet(("", "water"))
     assert WRONG not in colors_of(shown)
     assert (shown != sheet(("", "wood"))).any()
-
-
-def test_curves_of_other_tasks_have_pictures_too() -> None:
-    curves = {name: [(0, 4.0), (1, 2.5)] for name in ("val/loss", "val/rmse", "val/mae")}
-    assert list(curve_images(curves)) == ["loss", "validation errors"]
-    lone = curve_images({"val/change_f1": [(0, 0.2), (1, 0.5)]})
-    assert (213, 94, 0) in colors_of(lone["validation scores"])
 
 
 def test_long_names_are_cut_and_dollars_start_no_formula() -> None:
