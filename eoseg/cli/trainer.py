@@ -15,9 +15,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from eoseg import __version__
+from eoseg.datasets.audit import audit_once
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
+from eoseg.datasets.leakage import LeakageAudit
 from eoseg.datasets.tables import TableData
 from eoseg.datasets.torchgeo import TorchGeoData
 from eoseg.errors import ConfigError, EosegError
@@ -122,6 +124,7 @@ class EosegCLI(LightningCLI):
 
     run_folder: Path
     _started: float
+    _leakage: LeakageAudit | None = None
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -137,6 +140,7 @@ class EosegCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Each fact once: bands, classes and chip size from the data, one seed for all."""
         parser.add_argument("--run", type=RunConfig, default=RunConfig())
+        parser.add_argument("--allow_leakage", type=bool, default=False)
         parser.link_arguments("data.schema", "model.init_args.schema", apply_on="instantiate")
         parser.link_arguments("data.chip_size", "model.init_args.chip_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed")
@@ -187,6 +191,7 @@ class EosegCLI(LightningCLI):
                     "Training needs a validation split, which chooses the checkpoint, and finds none. Set "
                     "split.val to a share above 0, or to the scenes to validate on."
                 )
+            self._audit(data)
             return
         checkpoint = self._get(self.config_init, "ckpt_path")
         trained = read_checkpoint(checkpoint)[0].provenance.get("split") if checkpoint else None
@@ -197,6 +202,27 @@ class EosegCLI(LightningCLI):
                 "be among those to evaluate. Use the config.yaml beside the checkpoint and the same files."
             )
 
+    def _audit(self, data: EOData) -> None:
+        """Refuse a split that leaks, or remember that it was allowed to."""
+        options: RunConfig = self._get(self.config_init, "run")
+        allowed = bool(self._get(self.config_init, "allow_leakage"))
+        self._leakage = audit_once(data, Path(options.folder))
+        self._leakage.require_clean(allowed=allowed)
+        for check in self._leakage.of("error") + self._leakage.of("warning"):
+            logger.warning("Leakage: %s", check.text)
+        took = f"{self._leakage.seconds:.1f} s; 'eoseg doctor' shows it"
+        logger.info("The split was audited for leakage: %s (%s).", self._leakage.verdict, took)
+
+    def _leakage_record(self) -> dict[str, Any]:
+        """What the audit of the split found when the checkpoint was trained."""
+        if self.subcommand == "fit":
+            allowed = bool(self._get(self.config_init, "allow_leakage"))
+            return {} if self._leakage is None else self._leakage.record(allowed=allowed)
+        checkpoint = self._get(self.config_init, "ckpt_path")
+        split = read_checkpoint(checkpoint)[0].provenance.get("split") if checkpoint else None
+        found = split.get("leakage") if isinstance(split, dict) else None
+        return found if isinstance(found, dict) else {"verdict": "not audited"}
+
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
         task, data = cast(Task, self.model), cast(EOData, self.datamodule)
@@ -204,7 +230,7 @@ class EosegCLI(LightningCLI):
             "eoseg": __version__,
             "git": git_state(Path.cwd()),
             "seed": self._get(self.config_init, "seed_everything"),
-            "split": data.split_record,
+            "split": {**data.split_record, "leakage": self._leakage_record()},
             "chosen_by": f"{task.monitor}, {'highest' if task.monitor_mode == 'max' else 'lowest'}",
         }
 
@@ -226,6 +252,7 @@ class EosegCLI(LightningCLI):
             ),
             "seconds": round(time.perf_counter() - self._started, 2),
             "figures": values,
+            "leakage": self._leakage_record(),
         }
         if trained:
             best = cast(ModelCheckpoint, self.trainer.checkpoint_callback)
@@ -294,6 +321,9 @@ class EosegCLI(LightningCLI):
     def _record(self, trainer: Trainer) -> None:
         """Write what is needed to repeat the run, before it starts."""
         write_environment(self.run_folder)
+        if self._leakage is not None:
+            text = json.dumps(self._leakage.to_dict(), indent=1) + "\n"
+            write_atomically(self.run_folder / "leakage.json", text)
         text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
         (self.run_folder / "config.yaml").write_text(text)
         for item in trainer.loggers:

@@ -35,6 +35,7 @@ from eoseg.figures.pictures import (
     value_image,
 )
 from eoseg.figures.seams import SeamPicture, seam_image
+from eoseg.figures.split_map import split_map_image
 
 __all__ = [
     "CHART_DPI",
@@ -64,5 +65,6 @@ __all__ = [
     "scale_image",
     "seam_image",
     "side_by_side",
+    "split_map_image",
     "value_image",
 ]

@@ -172,11 +172,16 @@ def _write_geopackage(part: Path, layer: str, schema: PolygonSchema, rows: Itera
     if failed:
         raise failed[0]
     with contextlib.closing(sqlite3.connect(part)) as database, database:
-        _add_style(database, schema.classes)
+        add_style(database, qgis_style(schema.classes))
 
 
-def _add_style(database: sqlite3.Connection, classes: Sequence[MapClass]) -> None:
-    """Add the table from which QGIS takes the style of the layer, with the classes' colours."""
+def add_style(database: sqlite3.Connection, style: str) -> None:
+    """Add the table from which QGIS takes the style of the layer.
+
+    Args:
+        database: A GeoPackage.
+        style: The style (QML).
+    """
     database.execute(
         "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "
         "f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), "
@@ -193,7 +198,7 @@ def _add_style(database: sqlite3.Connection, classes: Sequence[MapClass]) -> Non
         "styleName, styleQML, styleSLD, useAsDefault, description, owner) "
         "SELECT '', '', table_name, column_name, 'classes', ?, '', 1, 'Colours of the map', '' "
         "FROM gpkg_geometry_columns",
-        (qgis_style(classes),),
+        (style,),
     )
 
 
