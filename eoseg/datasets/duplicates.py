@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_SIDE = 32
-"""Pixels along a side of the picture that is hashed."""
+_SIDES = (32, 16, 8)
+"""Pixels along a side of the picture that is hashed: the most that a chip has."""
 
 _LOW = 8
 """Frequencies along each axis that make the hash: 64 bits less the mean."""
@@ -26,6 +26,11 @@ _LEAST_CORRELATION = 0.9
 
 _LEAST_TEXTURE = 0.02
 """Standard deviation of the fine structure over that of the chip, below which a chip is plain."""
+
+_LEAST_SEEN = 0.25
+"""Share of a chip away from gaps, below which it is not compared."""
+
+_ALL = 0.999
 
 _BLOCK = 4096
 """Chips of one split that are compared at once."""
@@ -40,7 +45,7 @@ class Signatures:
     low: NDArray[np.float32]
     """Low frequencies `(n, 8, 8)`, without the mean."""
     fine: NDArray[np.float16]
-    """Fine structure `(n, 32, 32)` of length 1; zeros where there is none."""
+    """Fine structure `(n, 32, 32)` of length 1, in the middle; zeros where there is none."""
 
     def __len__(self) -> int:
         return len(self.low)
@@ -68,23 +73,32 @@ def signatures(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> Signatur
     centred = np.where(inside, image - mean[..., None, None], 0)
     scale = np.sqrt((centred**2).sum(axis=(2, 3)) / count)  # (n, C)
     standard = centred / np.where(scale > 1e-9, scale, np.inf)[..., None, None]
-    grey = _shrink(standard.mean(axis=1, dtype=np.float32))  # (n, 32, 32)
-    basis = _cosines()
+    side = next((side for side in _SIDES if min(image.shape[2:]) >= side), _SIDES[-1])
+    grey = _shrink(standard.mean(axis=1, dtype=np.float32), side)  # (n, side, side)
+    basis = _cosines(side)
     low = np.einsum("uh,nhw,vw->nuv", basis, grey, basis)
     low[:, 0, 0] = 0
-    fine = grey - _smooth(grey)
-    fine -= fine.mean(axis=(1, 2), keepdims=True)
+    # The border of what has no value is no structure of the picture.
+    whole_pixels = (_shrink(valid.astype(np.float32), side) > _ALL).astype(np.float32)
+    known = _smooth(whole_pixels) > _ALL
+    fine = np.where(known, grey - _smooth(grey), 0)
+    seen = known.mean(axis=(1, 2), keepdims=True)
+    fine = np.where(known, fine - fine.mean(axis=(1, 2), keepdims=True) / np.maximum(seen, 1e-9), 0)
     length = np.sqrt((fine**2).sum(axis=(1, 2), keepdims=True))
     whole = np.sqrt((grey**2).sum(axis=(1, 2), keepdims=True))
-    is_plain = (length <= _LEAST_TEXTURE * whole) | (whole < 1e-6)
+    is_plain = (length <= _LEAST_TEXTURE * whole) | (whole < 1e-6) | (seen < _LEAST_SEEN)
     fine = np.where(is_plain, 0, fine / np.where(is_plain, 1, length))
-    return Signatures(low.astype(np.float32), fine.astype(np.float16))
+    around = (_SIDES[0] - side) // 2
+    padded = np.pad(fine, ((0, 0), (around, around), (around, around)))
+    return Signatures(low.astype(np.float32), padded.astype(np.float16))
 
 
 def join(parts: list[Signatures]) -> Signatures:
     """Those of several batches, in their order."""
     if not parts:
-        return Signatures(np.zeros((0, _LOW, _LOW), np.float32), np.zeros((0, _SIDE, _SIDE), np.float16))
+        return Signatures(
+            np.zeros((0, _LOW, _LOW), np.float32), np.zeros((0, _SIDES[0], _SIDES[0]), np.float16)
+        )
     return Signatures(np.concatenate([p.low for p in parts]), np.concatenate([p.fine for p in parts]))
 
 
@@ -123,7 +137,7 @@ def _candidates(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[n
 
 def _bits(low: NDArray[np.float32]) -> NDArray[np.uint64]:
     """Signs of the frequencies but the mean, `(n, 8, 8)` to `(n,)`."""
-    signs = low.reshape(len(low), -1)[:, 1:] > 0
+    signs = low.reshape(len(low), _LOW**2)[:, 1:] > 0
     return np.asarray((signs.astype(np.uint64) << np.arange(signs.shape[1], dtype=np.uint64)).sum(axis=1))
 
 
@@ -141,35 +155,34 @@ def _turn(picture: NDArray[np.float32], transposed: bool, down: int, right: int)
     return turned[:, ::down, ::right]
 
 
-def _cosines() -> NDArray[np.float32]:
-    """The lowest rows of the cosine transform (DCT-II), `(8, 32)`."""
-    angle = np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(_SIDE)[None] + 1) / (2 * _SIDE)
+def _cosines(side: int) -> NDArray[np.float32]:
+    """The lowest rows of the cosine transform (DCT-II), `(8, side)`."""
+    angle = np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(side)[None] + 1) / (2 * side)
     return np.cos(angle).astype(np.float32)
 
 
-def _shrink(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring pictures `(n, h, w)` to 32 x 32: means over parts of a pixel's size, repeated where smaller."""
+def _shrink(grey: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Bring pictures `(n, h, w)` to `(n, side, side)`: means over parts of a pixel's size."""
     for axis in (1, 2):
+        if grey.shape[axis] < side:  # chips of less than 8 px
+            grey = grey.repeat(-(-side // grey.shape[axis]), axis=axis)
         length = grey.shape[axis]
-        if length < _SIDE:
-            grey = grey.repeat(-(-_SIDE // length), axis=axis)
-            length = grey.shape[axis]
         sums = np.concatenate(
             [np.zeros_like(grey.take([0], axis)), np.cumsum(grey, axis=axis, dtype=np.float32)], axis=axis
         )
-        edges = np.linspace(0, length, _SIDE + 1)
+        edges = np.linspace(0, length, side + 1)
         whole = np.floor(edges).astype(int).clip(max=length - 1)
         part = np.expand_dims(edges - whole, [a for a in (0, 1, 2) if a != axis]).astype(np.float32)
         at = sums.take(whole, axis) * (1 - part) + sums.take(whole + 1, axis) * part
-        grey = np.diff(at, axis=axis) * np.float32(_SIDE / length)
+        grey = np.diff(at, axis=axis) * np.float32(side / length)
     return grey
 
 
 def _smooth(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of 5 x 5 pixels, borders repeated."""
+    """Means of 5 x 5 pixels; slopes go on beyond the border, so that they are no structure."""
     for axis in (1, 2):
         padding = [(2, 2) if a == axis else (0, 0) for a in range(3)]
-        padded = np.pad(grey, padding, mode="edge")
+        padded = np.pad(grey, padding, mode="reflect", reflect_type="odd")
         length = grey.shape[axis]
         grey = sum((padded.take(range(k, k + length), axis) for k in range(5)), np.zeros_like(grey)) / 5
     return grey

@@ -27,7 +27,7 @@ _READ_CHIPS = 256
 _MOST_GRIDS = 20_000
 """Chip files whose headers are read for their place."""
 
-_LABELS = 3000
+_LABELS = 2000
 """Chips whose labels make the variogram."""
 
 

@@ -31,7 +31,7 @@ _MOST_CHIPS = 1500
 
 _READ_CHIPS = 32
 
-_WINDOWS, _WINDOW_PX, _POINTS_EACH = 48, 256, 60
+_WINDOWS, _WINDOW_PX, _POINTS_EACH = 48, 256, 40
 """Where labels are sampled for the variogram: windows, their side, and places in each."""
 
 _LEAST_PIXELS = 0.5
