@@ -26,7 +26,7 @@ _MOST_SCENES = 8
 
 def main(command: str, argv: list[str]) -> None:
     """Examine the data of a configuration; exit with 2 where training cannot work like this."""
-    arguments = _parser(command).parse_args(argv)
+    arguments = _parser(command).parse_intermixed_args(argv)
     require_picture(arguments.picture)
     config, options = _read(arguments.config, arguments.overrides)
     if str(config["data"].get("class_path", "SceneData")).rpartition(".")[2] == "SceneData":

@@ -68,6 +68,8 @@ def audit_once(data: EOData, folder: Path) -> LeakageAudit:
         except (ValueError, KeyError, TypeError):
             _log.debug("%s cannot be read: the split is audited again", path)
     found = audit(data)
+    if found.of("error"):  # nothing is left behind where nothing begins
+        return found
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(found.to_dict()) + "\n")

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_SURE = 0.9
+"""A probability that is sure enough: networks whose mean is higher call half of all that they know unsure."""
+
 NOT_CONFIDENT = -1
 """Where the network is not sure enough of any class."""
 
@@ -40,8 +43,9 @@ class ClassThresholds:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """`(K,)`; infinite for a class without labels, which is then never proposed."""
-        return np.where(self.counts > 0, self._sums / np.maximum(self.counts, 1), np.inf)
+        """`(K,)`, 0.9 at most; infinite for a class without labels, which is then never proposed."""
+        means = np.minimum(self._sums / np.maximum(self.counts, 1), _SURE)
+        return np.where(self.counts > 0, means, np.inf)
 
 
 def confident_classes(
@@ -91,12 +95,35 @@ def estimated_joint(counted: NDArray[np.int64], labels: NDArray[np.int64]) -> ND
     return np.asarray(joint / max(joint.sum(), 1e-12))
 
 
+def expected_errors(counted: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many labels of each class (row) are in truth of each other one, `(K, K)`; 0 on the diagonal.
+
+    The network is sure of a part of the wrong labels as it is of a part of the right ones, so there are
+    more of
+    them than the confident joint counts.
+
+    Args:
+        counted: The confident joint.
+        labels: Labels of each class, `(K,)`.
+    """
+    expected = np.rint(estimated_joint(counted, labels) * labels.sum()).astype(np.int64)
+    np.fill_diagonal(expected, 0)
+    return expected
+
+
+def rivals(probabilities: NDArray[np.floating], given: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The likeliest class but the given one, `(n,)`."""
+    others = probabilities.astype(np.float64)
+    others[np.arange(len(given)), given] = -np.inf
+    return np.asarray(others.argmax(axis=1))
+
+
 @dataclass(frozen=True, eq=False)
 class Judgement:
     """What confident learning says of some labels."""
 
-    confident: NDArray[np.int64]
-    """`(n,)`, or `NOT_CONFIDENT`."""
+    proposed: NDArray[np.int64]
+    """The likeliest class but the given one, `(n,)`."""
     margin: NDArray[np.float64]
     """`(n,)`."""
     own: NDArray[np.float64]
@@ -107,9 +134,19 @@ class Judgement:
     """Labels of each class, `(K,)`."""
 
     def suspects(self, given: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Places of the labels that are probably wrong, the worst first."""
-        wrong = np.flatnonzero((self.confident != NOT_CONFIDENT) & (self.confident != given))
-        return wrong[np.argsort(self.margin[wrong], kind="stable")]
+        """Places of the labels that are probably wrong, the worst first.
+
+        Of each pair of classes as many as are expected to be wrong, those of the least margin (in the paper
+        "prune by noise rate"); a label that is the likeliest class is never suspect.
+        """
+        expected = expected_errors(self.joint, self.labels)
+        wrong: list[int] = []
+        for label, rival in np.argwhere(expected > 0):
+            held = np.flatnonzero((given == label) & (self.proposed == rival) & (self.margin < 0))
+            order = np.argsort(self.margin[held], kind="stable")
+            wrong += held[order[: expected[label, rival]]].tolist()
+        found = np.array(sorted(wrong), np.int64)
+        return found[np.argsort(self.margin[found], kind="stable")]
 
 
 def judge(probabilities: NDArray[np.floating], given: NDArray[np.integer]) -> Judgement:
@@ -125,4 +162,6 @@ def judge(probabilities: NDArray[np.floating], given: NDArray[np.integer]) -> Ju
     confident = confident_classes(probabilities, thresholds.values)
     own = probabilities[np.arange(len(given)), given].astype(np.float64)
     joint = confident_joint(given, confident, classes)
-    return Judgement(confident, margins(probabilities, given), own, joint, thresholds.counts)
+    return Judgement(
+        rivals(probabilities, given), margins(probabilities, given), own, joint, thresholds.counts
+    )

@@ -105,7 +105,7 @@ def _of_units(
         shapes[:] = held
     elif shapes is not None:
         shapes = shapes[chosen]
-    proposed = [int(found.confident[n]) for n in chosen]
+    proposed = [int(found.proposed[n]) for n in chosen]
     given = [units.given[n] for n in chosen]
     columns: dict[str, list[Any]] = {
         **_classes(given, proposed, classes),

@@ -1,7 +1,9 @@
 """Wrong labels of rasters: connected regions that the network is sure are another class.
 
-Two passes over what the network said, which is kept on disk in between: the first finds from which
-probability on it is sure of a class, the second the regions. Memory does not grow with the scenes.
+What the network said is kept on disk and passed over three times: from which probability on it is sure of a
+class; how many pixels of each pair of classes are wrong, and by how much the other class is likelier in as
+many
+pixels; which regions these make. Memory does not grow with the scenes.
 """
 
 import tempfile
@@ -14,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoseg.evaluate.confident import (
-    NOT_CONFIDENT,
     ClassThresholds,
     confident_classes,
     confident_joint,
-    margins,
+    expected_errors,
+    rivals,
 )
 from eoseg.evaluate.out_of_sample import Answers, TrainedRun, answers, held_out
 from eoseg.geo.grid import Grid
@@ -82,11 +84,13 @@ def judge_rasters(runs: Sequence[TrainedRun], *, device: str) -> RasterJudgement
                 kept.append((stage, chip, _grid(run, chip)))
                 _keep(file, thresholds, batch, place, chip)
         file.seek(0)
-        joint = np.zeros((classes, classes), np.int64)
+        joint, leads = _count(file, [chip for _, chip, _ in kept], thresholds.values)
+        least = _least_leads(leads, expected_errors(joint, thresholds.counts))
+        file.seek(0)
         regions: list[SuspectRegion] = []
         for (stage, scene, _, _), entries in groupby(kept, key=_strip_of):
             strip = list(entries)
-            regions += _strip(file, strip, thresholds.values, joint, (stage, scene, strip[0][2]))
+            regions += _strip(file, strip, least, (stage, scene, strip[0][2]))
     regions.sort(key=lambda region: region.pixels * region.margin)
     return RasterJudgement(regions, joint, thresholds.counts)
 
@@ -116,6 +120,50 @@ def _keep(file: IO[bytes], thresholds: ClassThresholds, batch: Answers, place: i
     file.write(part.tobytes())
 
 
+def _read(
+    file: IO[bytes], part: Window, classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_]]:
+    """Labels `(n,)`, probabilities in 255ths `(n, K)`, and which pixels have a label `(n,)`, of a chip."""
+    count = part.height * part.width
+    given = np.frombuffer(file.read(count), np.uint8).astype(np.int64)
+    found = np.frombuffer(file.read(count * classes), np.uint8).reshape(classes, count).T
+    return given, found, given != IGNORE
+
+
+def _count(
+    file: IO[bytes], chips: "Sequence[Chip]", thresholds: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The confident joint, and how often another class leads by how much.
+
+    Returns:
+        `(K, K)`, and `(K, K, 256)`: by label, by the other class, and by its lead in 255ths.
+    """
+    classes = len(thresholds)
+    joint = np.zeros((classes, classes), np.int64)
+    leads = np.zeros((classes, classes, 256), np.int64)
+    for chip in chips:
+        given, found, known = _read(file, chip.counted, classes)
+        given, found = given[known], found[known]
+        joint += confident_joint(given, confident_classes(found / np.float32(255), thresholds), classes)
+        rival, lead = _lead(found, given)
+        np.add.at(leads, (given, rival, lead), 1)
+    return joint, leads
+
+
+def _lead(found: NDArray[np.uint8], given: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The likeliest other class, and by how much it is likelier than the label, 0 to 255."""
+    rival, rows = rivals(found, given), np.arange(len(given))
+    lead = found[rows, rival].astype(np.int64) - found[rows, given]
+    return rival, lead.clip(min=0)
+
+
+def _least_leads(leads: NDArray[np.int64], expected: NDArray[np.int64]) -> NDArray[np.int64]:
+    """From which lead on as many pixels of each pair as are expected to be wrong are suspect, `(K, K)`."""
+    at_least = leads[..., ::-1].cumsum(axis=2)[..., ::-1]  # pixels with this lead or a larger one
+    enough = (at_least >= expected[..., None]).sum(axis=2) - 1  # the largest lead that suffices
+    return np.where(expected > 0, enough.clip(min=1), 256)
+
+
 def _strip_of(entry: "tuple[str, Chip, Grid]") -> tuple[str, str, Window, int]:
     stage, chip, _ = entry
     return stage, chip.scene_id, chip.region, (chip.counted.row - chip.region.row) // _STRIP_ROWS
@@ -124,11 +172,10 @@ def _strip_of(entry: "tuple[str, Chip, Grid]") -> tuple[str, str, Window, int]:
 def _strip(
     file: IO[bytes],
     strip: "Sequence[tuple[str, Chip, Grid]]",
-    thresholds: NDArray[np.float64],
-    joint: NDArray[np.int64],
+    least: NDArray[np.int64],
     where: tuple[str, str, Grid],
 ) -> list[SuspectRegion]:
-    """The suspect regions of some chips that lie together; adds to the joint."""
+    """The suspect regions of some chips that lie together."""
     counted = [chip.counted for _, chip, _ in strip]
     area = Window.from_stops(
         min(part.row for part in counted),
@@ -136,25 +183,21 @@ def _strip(
         max(part.row_stop for part in counted),
         max(part.col_stop for part in counted),
     )
-    size, classes = (area.height, area.width), len(thresholds)
+    size, classes = (area.height, area.width), len(least)
     codes, margin, own = np.zeros(size, np.uint16), np.zeros(size, np.float32), np.zeros(size, np.float32)
     for part in counted:
-        count = part.height * part.width
-        given = np.frombuffer(file.read(count), np.uint8).astype(np.int64)
-        found = np.frombuffer(file.read(count * classes), np.uint8).reshape(classes, count).T / np.float32(
-            255
-        )
-        known = given != IGNORE
-        confident = np.full(count, NOT_CONFIDENT, np.int64)
-        confident[known] = confident_classes(found[known], thresholds)
-        joint += confident_joint(given[known], confident[known], classes)
-        wrong = known & (confident != NOT_CONFIDENT) & (confident != given)
+        given, found, known = _read(file, part, classes)
+        labels, told = given[known], found[known]
+        rival, lead = _lead(told, labels)
+        wrong = lead >= least[labels, rival]
+        layers = np.zeros((3, len(given)), np.float32)
+        layers[:, known] = [
+            np.where(wrong, 1 + labels * classes + rival, 0),
+            -lead / 255,
+            told[np.arange(len(labels)), labels] / 255,
+        ]
         inside = part.slices_in(area)
-        codes[inside] = np.where(wrong, 1 + given * classes + confident, 0).reshape(part.height, part.width)
-        values = np.zeros((2, count), np.float32)
-        values[0, wrong] = margins(found[wrong], given[wrong])
-        values[1, wrong] = found[wrong, given[wrong]]
-        margin[inside], own[inside] = values.reshape(2, part.height, part.width)
+        codes[inside], margin[inside], own[inside] = layers.reshape(3, part.height, part.width)
     return _regions(codes, margin, own, area, classes, where)
 
 

@@ -29,9 +29,12 @@ def choose_places(
 ) -> list[Chosen]:
     """Choose places one by one: each has the most uncertainty times novelty of those that are left.
 
+    Those of which the network is less sure than on average come first, and places do not touch each other, as
+    long as there are such.
+
     The greedy choice of centres of Sener and Savarese 2018 (https://arxiv.org/abs/1708.00489), whose
     distances
-    are weighted by the uncertainty. Places do not touch each other as long as others are left.
+    are weighted by the uncertainty.
 
     Args:
         uncertainty: `(n,)`, 0 to 1.
@@ -47,9 +50,10 @@ def choose_places(
     for number in np.flatnonzero(known).tolist():
         far = np.minimum(far, _distances(scaled, number))
     free, apart = ~known, ~known
+    unsure = uncertainty >= uncertainty[free].mean() if free.any() else free
     chosen: list[Chosen] = []
     while len(chosen) < count and free.any():
-        allowed = apart if apart.any() else free
+        allowed = next(held for held in (apart & unsure, apart, free) if held.any())
         score = np.where(allowed, (uncertainty + 1e-9) * (far / largest + 1e-9), -1.0)
         best = int(score.argmax())
         chosen.append(Chosen(best, float(far[best] / largest)))
