@@ -12,8 +12,9 @@ from eoseg.datasets.split_file import SPLITS
 from eoseg.datasets.variogram import VariogramModel, fit_exponential, variogram
 from eoseg.geo.ground_plan import GroundPlan, Ring, SharedGround, common_area, rings_of
 
-_MOST_NEAR = 0.5
-"""Share of the test ground within the range of training ground above which figures flatter."""
+_MOST_ALIKE = 1 / 3
+"""Mean autocorrelation of labels between test ground and the nearest training ground above which figures
+flatter."""
 
 _POINTS = 4000
 """Places of the test ground whose distance to training ground is measured."""
@@ -132,6 +133,7 @@ def check_distance(
 
 def _judge_distance(model: VariogramModel, far: NDArray[np.float64], judged: str, unit: str) -> Check:
     near = float((far < model.range).mean())
+    alike = float(model.autocorrelation(far).mean())
     reach = f"{'' if model.is_bounded else 'at least '}{said_length(model.range, unit)}"
     median = float(np.median(far))
     numbers = {
@@ -142,15 +144,17 @@ def _judge_distance(model: VariogramModel, far: NDArray[np.float64], judged: str
         "least distance": _finite(float(far.min())),
         "median distance": _finite(median),
         "share within range": round(near, 4),
+        "autocorrelation": round(alike, 4),
         "unit": unit,
     }
-    where = "in other places altogether" if np.isinf(median) else f"{said_length(median, unit)} away"
+    where = "somewhere else" if np.isinf(median) else f"up to {said_length(median, unit)} away"
     found = (
-        f"Labels resemble each other up to {reach} (range of their variogram); {near:.0%} of the "
-        f"{judged} ground "
-        f"lies nearer than that to training ground (half of it is {where})"
+        f"Labels resemble each other up to {reach} (range of their variogram); {near:.0%} of the {judged} "
+        f"ground lies nearer than that to training ground, half of it {where}; there labels still "
+        "correlate by "
+        f"{alike:.2f} on average"
     )
-    if near <= _MOST_NEAR:
+    if alike <= _MOST_ALIKE:
         return Check("distance", "clean", f"{found}.", numbers)
     remedy = (
         ", so figures say how well the network fills gaps, not how well it maps new ground. Take a larger "

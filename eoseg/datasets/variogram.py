@@ -45,6 +45,11 @@ class VariogramModel:
     is_bounded: bool
     """Whether the range lies within the distances that were looked at; else it is at least that long."""
 
+    def autocorrelation(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How much labels so far apart are alike: 1 the same, 0 as any two; the nugget is lost at once."""
+        structured = self.sill / (self.nugget + self.sill) if self.sill > 0 else 0.0
+        return np.asarray(structured * np.exp(-_PRACTICAL * distances / self.range))
+
 
 def variogram(
     places: NDArray[np.float64],

@@ -22,8 +22,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"{10 * kind + number % 7 / 7:.3f},{10 * kind + number % 5 / 5:.3f},{label}")
     (folder / "rows.csv").write_text("\n".join(rows) + "\n")
     table = {"path": str(folder / "rows.csv"), "classes": ["dry", "wet"], "label": "label"}
-    data = {"class_path": "TableData", "init_args": {"table": table, "split": {"folds": 3, "method": "random"}}}
-    model = {"class_path": "SegmentationTask", "init_args": {"arch": "knn", "network_args": {"neighbors": 9}}}
+    data = {
+        "class_path": "TableData",
+        "init_args": {"table": table, "split": {"folds": 3, "method": "random"}},
+    }
+    model = {
+        "class_path": "SegmentationTask",
+        "init_args": {"arch": "nearest_neighbours", "network_args": {"neighbours": 9}},
+    }
     config = {"data": data, "model": model, "trainer": {"max_epochs": 1, "accelerator": "cpu"}}
     (folder / "rows.yaml").write_text(yaml.safe_dump(config))
     for fold in range(3):

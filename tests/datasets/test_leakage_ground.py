@@ -62,6 +62,7 @@ def test_test_ground_within_the_range_of_training_ground_is_a_warning():
     near = check_distance(ground, *labels(2500), categorical=True, longest=7000, seed=0)
     assert near.level == "warning"
     assert near.numbers["share within range"] == 1
+    assert float(str(near.numbers["autocorrelation"])) > 0.5
     assert near.numbers["least distance"] == pytest.approx(100, abs=5)
     assert near.numbers["median distance"] == pytest.approx(400, abs=20)
     assert float(str(near.numbers["range"])) > 1500

@@ -60,6 +60,8 @@ def test_an_exponential_variogram_is_fitted_exactly():
     assert model.range == pytest.approx(80, rel=0.03)
     assert (model.nugget, model.sill) == (pytest.approx(0.1, abs=0.01), pytest.approx(0.5, abs=0.01))
     assert model.is_bounded
+    alike = model.autocorrelation(np.array([0.0, 80.0, np.inf]))
+    np.testing.assert_allclose(alike, [5 / 6, 5 / 6 * np.exp(-3), 0], atol=0.02)
 
 
 def test_labels_that_grow_apart_over_all_distances_have_a_range_that_is_not_bounded():
