@@ -172,7 +172,8 @@ def _shrink(grey: NDArray[np.float32], side: int) -> NDArray[np.float32]:
         )
         edges = np.linspace(0, length, side + 1)
         whole = np.floor(edges).astype(int).clip(max=length - 1)
-        part = np.expand_dims(edges - whole, [a for a in (0, 1, 2) if a != axis]).astype(np.float32)
+        shape = [-1 if a == axis else 1 for a in range(3)]
+        part = (edges - whole).astype(np.float32).reshape(shape)
         at = sums.take(whole, axis) * (1 - part) + sums.take(whole + 1, axis) * part
         grey = np.diff(at, axis=axis) * np.float32(side / length)
     return grey
@@ -184,5 +185,6 @@ def _smooth(grey: NDArray[np.float32]) -> NDArray[np.float32]:
         padding = [(2, 2) if a == axis else (0, 0) for a in range(3)]
         padded = np.pad(grey, padding, mode="reflect", reflect_type="odd")
         length = grey.shape[axis]
-        grey = sum((padded.take(range(k, k + length), axis) for k in range(5)), np.zeros_like(grey)) / 5
+        parts = [padded.take(range(k, k + length), axis) for k in range(5)]
+        grey = np.mean(parts, axis=0, dtype=np.float32)
     return grey

@@ -34,7 +34,7 @@ class Check:
     level: Level
     text: str
     """Whole sentences: what was found and, where it is bad, what to do."""
-    numbers: dict[str, Plain] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[str, Plain] = dataclasses.field(default_factory=dict)
     """The same as values, such as the shared area."""
     examples: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from eoseg.datasets.leakage import Check, Level, Outline, SplitMap, count_of, so
 from eoseg.datasets.split_file import SPLITS
 from eoseg.datasets.variogram import VariogramModel, fit_exponential, variogram
 from eoseg.geo.ground_plan import GroundPlan, Ring, SharedGround, common_area, rings_of
+from eoseg.recipe import Plain
 
 _MOST_ALIKE = 1 / 3
 """Mean autocorrelation of labels between test ground and the nearest training ground above which figures
@@ -63,7 +64,9 @@ def check_ground(ground: Ground, shared: Sequence[SharedGround], *, is_benchmark
     for entry in shared:
         one, other = sorted((ground.splits[entry.first], ground.splits[entry.second]))
         by_pair[SPLITS[one], SPLITS[other]].append(entry)
-    texts, numbers, examples = [], {}, []
+    texts: list[str] = []
+    numbers: dict[str, Plain] = {}
+    examples: list[str] = []
     for pair in PARTS:
         held = by_pair.get(pair, [])
         if not held:

@@ -95,11 +95,14 @@ def _drawn(places: NDArray[np.int64], seed: int, most: int = _MOST_CHIPS) -> NDA
 def _ground_of(split: ItemSplit, paths: Sequence[str], seed: int) -> Ground | None:
     """Where the chips of all splits lie; None where the first has no CRS."""
     used = np.flatnonzero(split.numbers >= 0)
-    if not len(used) or _grid_of(paths[used[0]]).crs is None:
+    if not len(used) or _grid_of(paths[int(used[0])]).crs is None:
         return None
     used = _drawn(used, seed, _MOST_GRIDS)
-    grids = [_grid_of(paths[place]) for place in used]
-    parts = [GroundPart(split.ids[place], grid, grid.window) for place, grid in zip(used, grids, strict=True)]
+    grids = [_grid_of(paths[place]) for place in used.tolist()]
+    parts = [
+        GroundPart(split.ids[place], grid, grid.window)
+        for place, grid in zip(used.tolist(), grids, strict=True)
+    ]
     plan = plan_ground(parts)
     numbers = split.numbers[used][plan.places]
     return Ground(plan, numbers, [part.scene for part in plan.parts], len(used) - len(plan.places))

@@ -143,7 +143,7 @@ def sample_labels(
         for name in sorted(parts)
         for row, col in np.argwhere(survey.counts[name].any(axis=2))
     ]
-    chosen = rng.permutation(len(cells))[:_WINDOWS] if cells else []
+    chosen = rng.permutation(len(cells))[:_WINDOWS].tolist()
     has_values = reader.index.schema.quantity is not None
     places, values = [np.zeros((0, 2))], [np.zeros(0)]
     for name, row, col in (cells[number] for number in chosen):

@@ -92,7 +92,7 @@ def estimated_joint(counted: NDArray[np.int64], labels: NDArray[np.int64]) -> ND
     # Of a label of which nothing is sure, all is taken to be right.
     conditional = np.where(rows > 0, counted / np.maximum(rows, 1), np.eye(len(counted)))
     joint = conditional * labels[:, None]
-    return np.asarray(joint / max(joint.sum(), 1e-12))
+    return np.asarray(joint / max(float(joint.sum()), 1e-12))
 
 
 def expected_errors(counted: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:

