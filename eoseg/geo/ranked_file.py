@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from eoseg.errors import ConfigError, OutputError
-from eoseg.geo.polygon_file import add_style, qgis_style
+from eoseg.geo.layer_styles import add_layer_styles
+from eoseg.geo.polygon_file import qgis_style
 from eoseg.recipe import MapClass
 
 RANK = "rank"
@@ -84,6 +85,7 @@ def write_ranked(
     held = pd.DataFrame({RANK: np.arange(1, count + 1), **columns})
     if shapes is not None:
         held = geopandas.GeoDataFrame(held, geometry=shapes, crs=None if crs is None else crs.to_wkt())
+    style = _OUTLINE if classes is None else qgis_style(classes)
     part = path.with_name(f"{path.name}.part.gpkg")  # GDAL looks at the suffix
     try:
         with warnings.catch_warnings():
@@ -92,7 +94,7 @@ def write_ranked(
             pyogrio.write_dataframe(held, part, layer=layer, driver="GPKG", **options)
         if shapes is not None:
             with contextlib.closing(sqlite3.connect(part)) as database, database:
-                add_style(database, _OUTLINE if classes is None else qgis_style(classes))
+                add_layer_styles(database, {layer: style}, name=layer)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
