@@ -1,6 +1,4 @@
-"""The audit of a split before `eoseg fit`: what it refuses, and what goes beside figures and into
-checkpoints.
-"""
+"""The audit of a split before `eoseg fit`: what it refuses, and what goes beside every figure."""
 
 import json
 import logging
@@ -39,13 +37,24 @@ def audit_before_training(data: EOData, runs: Path, *, allowed: bool) -> Leakage
     return found
 
 
-def keep_audit(found: LeakageAudit, folder: Path) -> None:
-    """Write an audit into the folder of its run."""
-    write_atomically(folder / FILE, json.dumps(found.to_dict(), indent=1) + "\n")
+def keep_audit(found: LeakageAudit | None, folder: Path) -> None:
+    """Write an audit, where there was one, into the folder of its run."""
+    if found is not None:
+        write_atomically(folder / FILE, json.dumps(found.to_dict(), indent=1) + "\n")
 
 
-def leakage_of(checkpoint: str | Path | None) -> dict[str, Plain]:
-    """What the audit found when a checkpoint was trained."""
+def leakage_record(
+    audit: LeakageAudit | None, allowed: bool, checkpoint: str | Path | None
+) -> dict[str, Plain]:
+    """What the audit of a split found.
+
+    Args:
+        audit: Before this training; None where none begins.
+        allowed: Whether leaks were allowed.
+        checkpoint: Where no training begins, the one that is evaluated.
+    """
+    if audit is not None:
+        return audit.record(allowed=allowed)
     split = read_checkpoint(checkpoint)[0].provenance.get("split") if checkpoint else None
     found = split.get("leakage") if isinstance(split, dict) else None
     return found if isinstance(found, dict) else {"verdict": "not audited"}

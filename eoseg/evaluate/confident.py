@@ -111,7 +111,9 @@ def expected_errors(counted: NDArray[np.int64], labels: NDArray[np.int64]) -> ND
     return expected
 
 
-def rivals(probabilities: NDArray[np.floating], given: NDArray[np.integer]) -> NDArray[np.int64]:
+def rivals(
+    probabilities: NDArray[np.floating] | NDArray[np.uint8], given: NDArray[np.integer]
+) -> NDArray[np.int64]:
     """The likeliest class but the given one, `(n,)`."""
     others = probabilities.astype(np.float64)
     others[np.arange(len(given)), given] = -np.inf

@@ -302,7 +302,7 @@ def _write(
     held = [(cells.places[place.number], place) for place in picked]
     shapes = np.empty(len(held), object)
     shapes[:] = [footprints_in(grids[scene], [window], crs)[0] for (scene, window), _ in held]
-    columns = {
+    columns: dict[str, list[object]] = {
         "uncertainty": [round(cells.uncertainty[place.number], 4) for place in picked],
         "novelty": [round(place.novelty, 4) for place in picked],
         "likeliest": [recipe.schema.class_names[cells.classes[place.number]] for place in picked],

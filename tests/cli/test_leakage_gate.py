@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eoseg.cli import leakage_gate
-from eoseg.cli.leakage_gate import FILE, audit_before_training, keep_audit, leakage_of
+from eoseg.cli.leakage_gate import FILE, audit_before_training, keep_audit, leakage_record
 from eoseg.datasets.leakage import Check, LeakageAudit
 from eoseg.errors import ConfigError
 
@@ -29,9 +29,12 @@ def test_a_leak_is_refused_or_said(
 
 
 def test_an_audit_is_kept_in_its_run_folder(tmp_path: Path) -> None:
+    keep_audit(None, tmp_path)
+    assert not (tmp_path / FILE).exists()
     keep_audit(LEAKING, tmp_path)
     assert '"verdict": "leaking"' in (tmp_path / FILE).read_text()
 
 
 def test_without_a_checkpoint_nothing_was_audited() -> None:
-    assert leakage_of(None) == {"verdict": "not audited"}
+    assert leakage_record(None, False, None) == {"verdict": "not audited"}
+    assert leakage_record(LEAKING, True, None) == LEAKING.record(allowed=True)
