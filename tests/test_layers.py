@@ -75,7 +75,12 @@ LIGHT = {
     "lightning": ("models", "losses", "batch", "predict", "evaluate", "report", "metrics", "figures", "geo"),
 }
 # LightningCLI and what it calls; imported once the arguments are known to be right.
-LIGHT_EXCEPT = ("eoseg.cli.trainer", "eoseg.cli.calibration_run", "eoseg.cli.measured")
+LIGHT_EXCEPT = (
+    "eoseg.cli.trainer",
+    "eoseg.cli.calibration_run",
+    "eoseg.cli.leakage_gate",
+    "eoseg.cli.measured",
+)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ COMMANDS = {
     "predict": ("predict", "make a map from a checkpoint and a scene of any size"),
     "vectorize": ("vectorize", "write the polygons of a map as GeoPackage or GeoParquet"),
     "embed": ("embed", "write the features of a network for each chip of scenes, as a table"),
+    "suggest": ("suggest", "propose where to label next: where a network is unsure, and places differ"),
+    "audit-labels": ("audit_labels", "list labels that are probably wrong, the worst first"),
     "export": ("export", "write a network as ONNX, to run without eoseg"),
     "evaluate": ("evaluate", "compare a map with a reference"),
     "sample": ("sample", "draw a probability sample of a map, to be filled in by a person"),

@@ -15,6 +15,8 @@ TOP_LEVEL = {
     "data": "Scenes, labels, split and chips.",
     "model": "The task: network, loss, optimiser.",
     "trainer": "Lightning's Trainer.",
+    "allow_leakage": "fit: train although the split leaks; it is then said beside every figure (default "
+    "false).",
     "weights_only": "Always true: no code from a checkpoint is ever run.",
     "verbose": "validate and test: print Lightning's own table too.",
 }
@@ -70,13 +72,20 @@ def fit_and_test(
     return fitted, train("test", [str(fitted), "--verbose=false", *run_options])
 
 
+_SHORT = {"--no-wandb": "--run.wandb=false", "--allow-leakage": "--allow_leakage=true"}
+
+
 def expand(command: str, argv: Sequence[str]) -> list[str]:
-    """Write out the short forms: a run folder, and `--no-wandb`.
+    """Write out the short forms: a run folder, `--no-wandb` and `--allow-leakage`.
 
     Raises:
         ConfigError: A run folder is not one.
     """
-    arguments = ["--run.wandb=false" if item == "--no-wandb" else item for item in argv]
+    arguments = [_SHORT.get(item, item) for item in argv]
+    if command != "fit" and "--allow-leakage" in argv:
+        raise ConfigError(
+            f"--allow-leakage is for 'eoseg fit', whose split 'eoseg {command}' takes over. Leave it out."
+        )
     if command == "fit" or arguments[0].startswith("-"):
         return arguments
     folder = Path(arguments[0])

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eoseg.cli.configuration import check_config, load_config
+from eoseg.cli.configuration import check_config, choices, load_config
+from eoseg.cli.leakage_report import print_audit, require_picture, write_picture
+from eoseg.cli.run_data import build_data
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
@@ -24,24 +26,64 @@ _MOST_SCENES = 8
 
 def main(command: str, argv: list[str]) -> None:
     """Examine the data of a configuration; exit with 2 where training cannot work like this."""
-    arguments = _parser(command).parse_args(argv)
-    config = _read(arguments.config, arguments.overrides)
-    source, chip_size, split = _options(config)
-    from eoseg.datasets.doctor import diagnose
-
-    diagnosis = diagnose(source, chip_size, split)
-    _print(diagnosis, arguments.config)
+    arguments = _parser(command).parse_intermixed_args(argv)
+    require_picture(arguments.picture)
+    config, options = _read(arguments.config, arguments.overrides)
+    if str(config["data"].get("class_path", "SceneData")).rpartition(".")[2] == "SceneData":
+        diagnosis = _diagnose_scenes(config, options)
+        _print(diagnosis, arguments.config)
+    else:
+        diagnosis = _diagnose_items(config, arguments.config)
     if arguments.json is not None:
         write_atomically(Path(arguments.json), json.dumps(diagnosis.to_dict(), indent=2) + "\n")
+    if arguments.picture is not None:
+        title = f"Split of {arguments.config}"
+        write_picture(Path(arguments.picture), diagnosis.leakage, title=title)
+        print(f"Map of the split: {arguments.picture}")
     if diagnosis.has_errors:
         sys.exit(2)
+
+
+def _diagnose_scenes(config: Mapping[str, Any], options: Mapping[str, Any]) -> "Diagnosis":
+    source, chip_size, split = _options(options)
+    from eoseg.datasets.doctor import diagnose
+
+    return diagnose(source, chip_size, split, allow_leakage=bool(config.get("allow_leakage")))
+
+
+def _diagnose_items(config: Mapping[str, Any], path: str) -> "Diagnosis":
+    """Of chips, tables and benchmarks the split is audited."""
+    from rich.console import Console
+
+    from eoseg.datasets.audit import audit  # imports torch
+    from eoseg.datasets.diagnosis import Diagnosis
+    from eoseg.datasets.doctor import report_leaks
+
+    data = build_data(config, where=path)
+    record = data.split_record
+    found = audit(data)
+    diagnosis = Diagnosis(
+        classes=data.schema.class_names,
+        split_method=str(record["method"]),
+        split_sha256=str(record["sha256"]),
+        leakage=found,
+    )
+    report_leaks(diagnosis, found, allowed=bool(config.get("allow_leakage")))
+    console = Console(highlight=False)
+    told = f"{diagnosis.split_method}, SHA-256 {diagnosis.split_sha256[:12]}"
+    console.print(f"[bold]{path}[/bold]\n\n[bold]Split[/bold]  {told}")
+    print_audit(console, found)
+    _print_problems(console, diagnosis)
+    return diagnosis
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"eoseg {command}",
         description="Examine scenes, labels and splits before any training: value ranges, nodata, class "
-        "counts with proposed weights, split sizes, ground that splits share. Exits with 2 on errors.",
+        "counts with proposed weights, split sizes; and whether the split leaks: ground, pictures or label "
+        "polygons on both sides, and test ground nearer to training ground than labels are alike. Of chips, "
+        "tables and benchmarks the split alone. Exits with 2 on errors.",
     )
     parser.add_argument("config", metavar="CONFIG", help="the configuration that 'eoseg fit' takes")
     parser.add_argument(
@@ -51,23 +93,27 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="changes below data.init_args, such as chip_size=64 or split.method=files",
     )
     parser.add_argument("--json", metavar="FILE", help="write everything that was found as JSON")
+    parser.add_argument(
+        "--picture", metavar="FILE.png", help="draw where the splits lie, and what two of them share"
+    )
     return parser
 
 
-def _read(path: str, overrides: list[str]) -> dict[str, Any]:
-    """The constructor arguments of the data, checked for unknown keys."""
+def _read(path: str, overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration, and the constructor arguments of its data, checked for unknown keys."""
     config = load_config(path)
     data = config.get("data")
     if not isinstance(data, Mapping) or not isinstance(data.get("init_args"), Mapping):
         raise ConfigError(f"'{path}' has no data.init_args; expected a configuration as 'eoseg fit' takes.")
     kind = str(data.get("class_path", "SceneData")).rpartition(".")[2]
-    if kind != "SceneData":
-        raise ConfigError(f"'eoseg doctor' examines SceneData; '{path}' names {kind}.")
+    if kind not in choices("data"):
+        raise ConfigError(f"'eoseg doctor' examines {', '.join(choices('data'))}; '{path}' names {kind}.")
     options: dict[str, Any] = dict(data["init_args"])
     for override in overrides:
         _override(options, override)
-    check_config({**config, "data": {**data, "init_args": options}}, where=path)
-    return options
+    changed = {**config, "data": {**data, "init_args": options}}
+    check_config(changed, where=path)
+    return changed, options
 
 
 def _override(options: dict[str, Any], text: str) -> None:
@@ -119,6 +165,8 @@ def _print(diagnosis: "Diagnosis", path: str) -> None:
     _print_bands(console, diagnosis)
     _print_classes(console, diagnosis)
     _print_split(console, diagnosis)
+    if diagnosis.leakage is not None:
+        print_audit(console, diagnosis.leakage)
     _print_problems(console, diagnosis)
 
 

@@ -64,6 +64,7 @@ def help_text(command: str) -> str:
     lines += [
         *(_FOLD_HELP if command == "fit" else []),
         "  --no-wandb         the same as --run.wandb=false",
+        *(["  --allow-leakage    the same as --allow_leakage=true"] if command == "fit" else []),
         "  --print_config     print the whole configuration",
         "",
     ]

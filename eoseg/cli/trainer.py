@@ -16,10 +16,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
+from eoseg.cli.leakage_gate import audit_before_training, keep_audit, leakage_record
 from eoseg.cli.measured import measured_content
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
+from eoseg.datasets.leakage import LeakageAudit
 from eoseg.datasets.tables import TableData
 from eoseg.datasets.torchgeo import TorchGeoData
 from eoseg.errors import ConfigError, EosegError
@@ -146,6 +148,7 @@ class EosegCLI(LightningCLI):
     """What a run is for, where that is not its subcommand."""
     _started: float
     _openings: int | None = None
+    _leakage: LeakageAudit | None = None
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -161,6 +164,7 @@ class EosegCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Each fact once: bands, classes and chip size from the data, one seed for all."""
         parser.add_argument("--run", type=RunConfig, default=RunConfig())
+        parser.add_argument("--allow_leakage", type=bool, default=False)
         parser.link_arguments("data.schema", "model.init_args.schema", apply_on="instantiate")
         parser.link_arguments("data.chip_size", "model.init_args.chip_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed")
@@ -211,6 +215,8 @@ class EosegCLI(LightningCLI):
                     "Training needs a validation split, which chooses the checkpoint, and finds none. Set "
                     "split.val to a share above 0, or to the scenes to validate on."
                 )
+            runs, allowed = (self._get(self.config_init, key) for key in ("run", "allow_leakage"))
+            self._leakage = audit_before_training(data, Path(runs.folder), allowed=allowed)
             return
         checkpoint = self._get(self.config_init, "ckpt_path")
         provenance = read_checkpoint(checkpoint)[0].provenance if checkpoint else {}
@@ -224,11 +230,17 @@ class EosegCLI(LightningCLI):
         if self.subcommand == "test":
             require_unseen(provenance, data)
 
+    def _leakage_record(self) -> dict[str, Any]:
+        """What the audit of the split found, before this training or that of the checkpoint."""
+        asked = (self._get(self.config_init, key) for key in ("allow_leakage", "ckpt_path"))
+        return leakage_record(self._leakage, *asked)
+
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
         task, data = cast(Task, self.model), cast(EOData, self.datamodule)
         seed = self._get(self.config_init, "seed_everything")
-        task.provenance = training_record(task, data, seed=seed, world_size=self.trainer.world_size)
+        record = training_record(task, data, seed=seed, world_size=self.trainer.world_size)
+        task.provenance = {**record, "split": {**data.split_record, "leakage": self._leakage_record()}}
 
     @rank_zero_only
     def before_test(self) -> None:
@@ -255,6 +267,7 @@ class EosegCLI(LightningCLI):
             ),
             "seconds": round(time.perf_counter() - self._started, 2),
             "figures": values,
+            "leakage": self._leakage_record(),
         }
         if trained:
             best = cast(ModelCheckpoint, self.trainer.checkpoint_callback)
@@ -333,6 +346,7 @@ class EosegCLI(LightningCLI):
     def _record(self, trainer: Trainer) -> None:
         """Write what is needed to repeat the run, before it starts."""
         write_environment(self.run_folder)
+        keep_audit(self._leakage, self.run_folder)
         text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
         (self.run_folder / "config.yaml").write_text(text)
         for item in trainer.loggers:

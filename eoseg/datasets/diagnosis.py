@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from eoseg.datasets.leakage import LeakageAudit
 from eoseg.recipe import BandStatistics
 
 
@@ -70,6 +71,8 @@ class Diagnosis:
     split_sha256: str = ""
     split_parameters: dict[str, Any] = field(default_factory=dict)
     splits: list[SplitFacts] = field(default_factory=list)
+    leakage: LeakageAudit | None = None
+    """What the audit of the split found; None where there was no split to audit."""
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -87,4 +90,5 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return dataclasses.asdict(self)
+        audited = None if self.leakage is None else self.leakage.to_dict()
+        return {**dataclasses.asdict(self), "leakage": audited}

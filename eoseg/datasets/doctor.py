@@ -9,8 +9,10 @@ import numpy as np
 
 from eoseg.datasets.config import SceneSource, SplitConfig, check_chip_size
 from eoseg.datasets.diagnosis import BandFacts, Diagnosis, SceneFacts, SplitFacts
-from eoseg.datasets.ground import crs_of, examine_grids, examine_leaks, pixel_of
+from eoseg.datasets.ground import crs_of, examine_grids, pixel_of
 from eoseg.datasets.index import SceneIndex, load_index
+from eoseg.datasets.leakage import LeakageAudit
+from eoseg.datasets.leakage_scenes import audit_scenes
 from eoseg.datasets.plausibility import judge_band, judge_scales
 from eoseg.datasets.ranges import ValueSurvey, survey_values
 from eoseg.datasets.reader import SceneReader, read_size, windows_of
@@ -29,7 +31,14 @@ _SAID_ELSEWHERE = ("eoseg.datasets.splits",)
 """Loggers whose warnings the diagnosis words itself, with what to do."""
 
 
-def diagnose(source: SceneSource, chip_size: int, split: SplitConfig, *, seed: int = 0) -> Diagnosis:
+def diagnose(
+    source: SceneSource,
+    chip_size: int,
+    split: SplitConfig,
+    *,
+    seed: int = 0,
+    allow_leakage: bool = False,
+) -> Diagnosis:
     """Examine the data of a configuration.
 
     Whatever can still be examined after a failure is examined; failures and warnings become problems.
@@ -38,7 +47,8 @@ def diagnose(source: SceneSource, chip_size: int, split: SplitConfig, *, seed: i
         source: Where scenes and labels are.
         chip_size: Height and width of a chip in pixels.
         split: How scenes are divided.
-        seed: Draws the samples for percentiles.
+        seed: Draws the samples for percentiles and for the audit of the split.
+        allow_leakage: Whether a split that leaks is a warning, as `eoseg fit --allow-leakage` takes it.
 
     Raises:
         DataError: The scenes cannot be found, paired or opened, so there is nothing to examine.
@@ -58,7 +68,8 @@ def diagnose(source: SceneSource, chip_size: int, split: SplitConfig, *, seed: i
             _examine_labels(diagnosis, survey)
             made = make_split(index, survey, split, chip_size=chip_size)
             _examine_split(diagnosis, reader, made, chip_size)
-            examine_leaks(diagnosis, index, made)
+            diagnosis.leakage = audit_scenes(reader, made, survey, chip_size=chip_size, seed=seed)
+            report_leaks(diagnosis, diagnosis.leakage, allowed=allow_leakage)
         except EosegError as error:
             diagnosis.fail(str(error))
         finally:
@@ -66,6 +77,21 @@ def diagnose(source: SceneSource, chip_size: int, split: SplitConfig, *, seed: i
         examine_grids(diagnosis, index, chip_size)
     diagnosis.problems.sort(key=lambda problem: problem.level)
     return diagnosis
+
+
+def report_leaks(diagnosis: Diagnosis, audit: LeakageAudit, *, allowed: bool) -> None:
+    """Make problems of what an audit of the split found.
+
+    Args:
+        diagnosis: Where they go.
+        audit: What was found.
+        allowed: Whether errors are warnings.
+    """
+    for check in audit.checks:
+        if check.level == "error" and not allowed:
+            diagnosis.fail(check.text)
+        elif check.level in ("error", "warning"):
+            diagnosis.warn(check.text)
 
 
 @contextmanager

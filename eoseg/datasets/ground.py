@@ -1,59 +1,12 @@
-"""The doctor's view of the ground: pixel sizes, and places that two splits share."""
+"""The doctor's view of the ground: CRS, and sizes of pixels and scenes."""
 
-import hashlib
 import math
-from collections import defaultdict
-from pathlib import Path
 
 from eoseg.datasets.diagnosis import Diagnosis
 from eoseg.datasets.index import SceneEntry, SceneIndex
-from eoseg.datasets.splits import SPLITS, Split
-from eoseg.geo.footprints import find_overlaps
 
 _METRES_PER_DEGREE = 111_320.0
 """Along a meridian, and along the equator."""
-
-
-def examine_leaks(diagnosis: Diagnosis, index: SceneIndex, split: Split) -> None:
-    """Report ground, or a file, that lies in two splits."""
-    regions = split.regions
-    grids = [index.entry(region.scene_id).grid.crop(region.window) for region in regions]
-    shared: dict[tuple[str, str], list[tuple[float, str, str]]] = defaultdict(list)
-    for first, second, share in find_overlaps(grids):
-        pair = sorted((regions[first], regions[second]), key=lambda region: SPLITS.index(region.split))
-        one, other = pair
-        if one.split != other.split:
-            shared[one.split, other.split].append((share, one.scene_id, other.scene_id))
-    for (one_split, other_split), places in shared.items():
-        share, scene, other_scene = max(places)
-        diagnosis.warn(
-            f"{one_split} and {other_split} cover the same ground in {len(places)} places (most: '{scene}' "
-            f"and '{other_scene}', {share:.0%} of the smaller one), so figures will be too good. Put "
-            "overlapping scenes into one split: split.method files."
-        )
-    for one_scene, other_scene in _same_files(index, split):
-        diagnosis.warn(
-            f"'{one_scene}' and '{other_scene}' are the same file but lie in different splits. Take one out."
-        )
-
-
-def _same_files(index: SceneIndex, split: Split) -> list[tuple[str, str]]:
-    """Pairs of scenes in different splits whose image files hold the same bytes."""
-    by_size: dict[int, list[SceneEntry]] = defaultdict(list)
-    for entry in index.entries.values():
-        if Path(entry.image).is_file():
-            by_size[Path(entry.image).stat().st_size].append(entry)
-    by_hash: dict[str, list[str]] = defaultdict(list)
-    for entries in by_size.values():
-        for entry in entries if len(entries) > 1 else []:
-            with Path(entry.image).open("rb") as file:
-                by_hash[hashlib.file_digest(file, "sha256").hexdigest()].append(entry.id)
-    own: dict[str, set[str]] = defaultdict(set)
-    for region in split.regions:
-        own[region.scene_id].add(region.split)
-    return [
-        (names[0], name) for names in by_hash.values() for name in names[1:] if own[names[0]] != own[name]
-    ]
 
 
 def examine_grids(diagnosis: Diagnosis, index: SceneIndex, chip_size: int) -> None:

@@ -129,6 +129,10 @@ class TorchGeoData(EOData):
         """The images of each split that has any; files are found, and downloaded where asked for."""
         return set_up(self.module, self._folds)
 
+    def ready_sources(self) -> dict[str, Source]:
+        """The images of each split, ready to be read."""
+        return {split: self._ready(split) for split in self.sources}
+
     @cached_property
     def form(self) -> Form:
         """The shape of the samples, from the first training image."""

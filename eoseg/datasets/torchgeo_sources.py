@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,23 @@ class ImageSource(Source):
         return item
 
 
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Where and when a scene lies."""
+
+    name: str
+    left: float
+    top: float
+    rows: int
+    cols: int
+    pixel: tuple[float, float]
+    """Width and height in units of the CRS."""
+    crs: str
+    """As WKT."""
+    seconds: tuple[float, float]
+    """First and last second, since 1970."""
+
+
 class FootprintSource(Source):
     """Scenes with a place on earth (torchgeo's GeoDataset), each read by windows.
 
@@ -161,6 +179,24 @@ class FootprintSource(Source):
     def size(self, number: int) -> tuple[int, int]:
         """Height and width of a scene in pixels of the data set's resolution."""
         return self._boxes[number][2], self._boxes[number][3]
+
+    def footprints(self) -> list[Footprint]:
+        """Where and when all scenes lie."""
+        xres, yres = self.dataset.res
+        crs = self.dataset.crs.to_wkt()
+        return [
+            Footprint(
+                name,
+                float(left),
+                float(top),
+                rows,
+                cols,
+                (float(xres), float(yres)),
+                crs,
+                (period.left.timestamp(), period.right.timestamp()),
+            )
+            for name, (left, top, rows, cols, period) in zip(self.names, self._boxes, strict=True)
+        ]
 
     def chip(self, number: int, row: int, col: int, size: int) -> ChipItem:
         """Read a square of a scene."""

@@ -34,6 +34,7 @@ from eoseg.figures.pictures import (
 )
 from eoseg.figures.reliability import reliability_image
 from eoseg.figures.seams import SeamPicture, seam_image
+from eoseg.figures.split_map import split_map_image
 
 __all__ = [
     "CHART_DPI",
@@ -63,5 +64,6 @@ __all__ = [
     "scale_image",
     "seam_image",
     "side_by_side",
+    "split_map_image",
     "value_image",
 ]

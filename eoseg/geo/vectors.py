@@ -104,6 +104,48 @@ class VectorLabels:
         touches[self._tree.query(outline(self.grid), predicate="intersects")] = True
         return touches
 
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """Class index of each polygon, or `IGNORE`."""
+        return self._classes
+
+    @property
+    def shapes(self) -> NDArray[np.object_]:
+        """The polygons in the scene's CRS."""
+        return self._shapes
+
+    def pixels_in(self, window: Window) -> NDArray[np.float64]:
+        """For each polygon, how many pixels of a window it covers, in fractions, `(n,)`."""
+        frame = outline(self.grid.crop(window))
+        hits = self._tree.query(frame, predicate="intersects")
+        covered = np.zeros(len(self._shapes))
+        covered[hits] = shapely.area(shapely.intersection(self._shapes[hits], frame))
+        return covered / abs(self.grid.transform.determinant)
+
+    def read_numbers(self, window: Window) -> NDArray[np.int32]:
+        """Which polygon a pixel belongs to, `(height, width)`: its place, or -1 for none or for several.
+
+        Polygons of one class that overlap leave the pixel to the later one; where `read` gives `IGNORE`
+        there is none.
+        """
+        numbers = np.full((window.height, window.width), -1, np.int32)
+        inside = window.intersection(self.grid.window)
+        if inside is None:
+            return numbers
+        part = self.grid.crop(inside)
+        hits = self._tree.query(outline(part))
+        if len(hits):
+            burnt = rasterize(
+                zip(self._shapes[hits], hits.tolist(), strict=True),
+                out_shape=(inside.height, inside.width),
+                transform=part.transform,
+                fill=-1,
+                dtype="int32",
+            )
+            numbers[inside.slices_in(window)] = burnt
+        numbers[self.read(window) == IGNORE] = -1
+        return numbers
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -101,7 +101,7 @@ def test_configurations_that_it_cannot_examine_are_refused(tmp_path: Path, confi
     with pytest.raises(ConfigError, match=r"has no data.init_args"):
         main("doctor", [str(path)])
     path.write_text("data: {class_path: torchgeo.datamodules.EuroSATDataModule, init_args: {}}")
-    with pytest.raises(ConfigError, match=r"examines SceneData; '.*' names EuroSATDataModule"):
+    with pytest.raises(ConfigError, match=r"examines .*SceneData.*; '.*' names EuroSATDataModule"):
         main("doctor", [str(path)])
     path.write_text("data: {class_path: SceneData, init_args: {chip_size: 16}}")
     with pytest.raises(ConfigError, match=r"data.init_args has no 'scenes'"):
@@ -141,3 +141,68 @@ def test_scenes_without_labels_are_told_as_such(config: Path, capsys: pytest.Cap
     assert "labelled" not in told
     assert "Classes" not in told
     assert "No problem found" in told
+
+
+def test_the_audit_of_the_split_is_printed_and_drawn(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    main(
+        "doctor", [str(config), "--picture", str(tmp_path / "split.png"), "--json", str(tmp_path / "a.json")]
+    )
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Leakage clean" in told
+    assert "ground in two splits clean No two splits share any ground." in told
+    assert "Map of the split:" in told
+    assert (tmp_path / "split.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "a.json").read_text())["leakage"]["verdict"] == "clean"
+
+
+def test_a_picture_of_another_kind_is_refused(config: Path):
+    with pytest.raises(ConfigError, match=r"is written as .png; found 'split.jpg'"):
+        main("doctor", [str(config), "--picture", "split.jpg"])
+
+
+def overlap(config: Path) -> list[str]:
+    """A second scene that lies one row of pixels over the first, in another split."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(1, 200, (2, 128, 128)).astype(np.uint8)
+    place = (500_000.0, 5_400_000.0 - 1270)
+    write_scene(config.parent / "images" / "b.tif", image, names=["B1", "B2"], origin=place)
+    write_scene(config.parent / "labels" / "b.tif", image[0] % 2, origin=place)
+    return [str(config), "split={method: files, val: [b], test: []}"]
+
+
+def test_a_split_that_leaks_exits_with_2_unless_the_configuration_allows_it(
+    config: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = overlap(config)
+    with pytest.raises(SystemExit) as caught:
+        main("doctor", arguments)
+    assert caught.value.code == 2
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Leakage leaking" in told
+    assert "train and val share 12,800 m2 of ground in 1 place" in told
+    config.write_text(config.read_text() + "allow_leakage: true\n")
+    main("doctor", arguments)
+    assert "warning train and val share" in " ".join(capsys.readouterr().out.split())
+
+
+def test_of_chips_the_split_is_examined(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        image = rng.integers(0, 255, (3, 16, 16)).astype(np.uint8)
+        path = tmp_path / ("dry", "wet")[number % 2] / f"{number:02d}.png"
+        write_scene(path, image, driver="PNG", crs=None)
+    chips = {"root": str(tmp_path), "images": "*/*.png", "classes": ["dry", "wet"]}
+    path = tmp_path / "chips.yaml"
+    split = {"method": "files", "val": ["*/1[0-4].png"], "test": ["*/1[5-9].png"]}
+    data = {"class_path": "ChipFileData", "init_args": {"chips": chips, "split": split}}
+    path.write_text(yaml.safe_dump({"data": data}))
+    main("doctor", [str(path)])
+    assert "Leakage clean" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "wet" / "19.png").write_bytes((tmp_path / "dry" / "04.png").read_bytes())
+    with pytest.raises(SystemExit):
+        main("doctor", [str(path)])
+    assert "1 pair of chips show one picture" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(ConfigError, match="Nobody knows where the data lie"):
+        main("doctor", [str(path), "--picture", str(tmp_path / "no.png"), "split.test=[]"])

@@ -1,13 +1,19 @@
 """Training by the command line: what it refuses, and what its own options do."""
 
+import json
+import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from toy_world import write_config
+import yaml
+from conftest import write_scene
+from toy_world import LEVELS, write_config
 
 from eoseg.cli import main
+from eoseg.models.checkpoint import read_checkpoint
 
 
 def test_everything_works_without_wandb_installed(
@@ -85,3 +91,58 @@ def test_a_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     main(["fit", *arguments, "--trainer.max_epochs=2"])
     last = runs / "toy" / "latest" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["epoch"] == 1
+
+
+def leaking(folder: Path) -> list[str]:
+    """Arguments of a training whose validation scene lies one row of pixels over a training scene."""
+    config = write_config(folder, max_epochs=1)
+    rng = np.random.default_rng(9)
+    mask = rng.integers(0, 3, (12, 12)).repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
+    image = (
+        (LEVELS[mask].transpose(2, 0, 1) + rng.normal(0, 60, (2, 192, 192))).clip(1, 9999).astype(np.uint16)
+    )
+    place = (5e5, 5.4e6 - 191 * 10)  # below scene_0
+    write_scene(folder / "images" / "scene_1.tif", image, nodata=0, names=["red", "nir"], origin=place)
+    write_scene(folder / "labels" / "scene_1.tif", mask, origin=place)
+    values = yaml.safe_load(config.read_text())
+    values["data"]["init_args"]["split"] = {"method": "files", "val": ["scene_1"], "test": ["scene_2"]}
+    config.write_text(yaml.safe_dump(values))
+    return ["fit", f"--config={config}", f"--run.folder={folder / 'runs'}", "--no-wandb"]
+
+
+def test_a_split_that_leaks_is_refused_unless_it_is_allowed_and_then_said_beside_every_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = leaking(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "train and val share 19,200 m2 of ground in 1 place" in line
+    assert line.endswith("add --allow-leakage.")
+    assert not (tmp_path / "runs").exists()
+
+    with caplog.at_level(logging.WARNING):
+        main([*arguments, "--allow-leakage", "--run.panels_every=0"])
+    assert "Leakage: train and val share" in caplog.text
+    latest = tmp_path / "runs" / "toy" / "latest"
+    figures = json.loads((latest / "figures.json").read_text())["leakage"]
+    assert (figures["verdict"], figures["allowed"]) == ("leaking", True)
+    assert figures["checks"]["ground"] == "error"
+    split = read_checkpoint(latest / "model.ckpt")[0].provenance["split"]
+    assert isinstance(split, dict)
+    assert split["leakage"] == figures
+    assert json.loads((latest / "leakage.json").read_text())["verdict"] == "leaking"
+
+    main(["test", str(latest), f"--run.folder={tmp_path / 'runs'}", "--no-wandb"])
+    tested = json.loads(next((tmp_path / "runs").glob("*-test/latest/figures.json")).read_text())
+    assert tested["leakage"] == figures
+
+
+def test_leakage_is_allowed_where_training_begins(tmp_path: Path) -> None:
+    from eoseg.cli.configuration import expand
+    from eoseg.errors import ConfigError
+
+    assert expand("fit", ["--allow-leakage"]) == ["--allow_leakage=true"]
+    with pytest.raises(ConfigError, match="--allow-leakage is for 'eoseg fit'"):
+        expand("test", [str(tmp_path), "--allow-leakage"])

@@ -49,7 +49,9 @@ def test_pairs_series_and_quantities_are_examined(tmp_path: Path):
     pairs = examine(make_pairs(tmp_path / "p", {"a": SIZE}))
     series = examine(make_series(tmp_path / "s", {"a": SIZE}))
     values = examine(make_values(tmp_path / "v", {"a": SIZE}))
-    assert (pairs.problems, series.problems, values.problems) == ([], [], [])
+    assert (pairs.problems, series.problems) == ([], [])
+    # Heights grow from one corner to the other, so they are alike as far as the scene reaches.
+    assert [problem.text[:40] for problem in values.problems] == ["Labels resemble each other up to at leas"]
     assert values.classes == ["canopy height"]
     for facts in pairs.splits:
         assert sum(facts.class_pixels) == facts.valid_pixels < facts.pixels

@@ -6,21 +6,18 @@ import pytest
 from affine import Affine
 from conftest import write_scene
 from rasterio.crs import CRS
-from scene_factory import make_data, reader_of, source_of
+from scene_factory import reader_of, source_of
 
 from eoseg.datasets.diagnosis import Diagnosis
-from eoseg.datasets.ground import crs_of, examine_grids, examine_leaks, pixel_of
+from eoseg.datasets.ground import crs_of, examine_grids, pixel_of
 from eoseg.datasets.index import SceneEntry
-from eoseg.datasets.splits import Region, Split
 from eoseg.geo.grid import Grid
 
 
-def warnings_of(folder: Path, chip_size: int = 16, **parts: str) -> list[str]:
-    """What is said of whole scenes that are in the splits named."""
+def warnings_of(folder: Path, chip_size: int = 16) -> list[str]:
+    """What is said of all scenes."""
     index = reader_of(source_of(folder)).index
     diagnosis = Diagnosis()
-    regions = tuple(Region(name, index.entry(name).grid.window, split) for name, split in parts.items())
-    examine_leaks(diagnosis, index, Split("files", 0, {}, regions))
     examine_grids(diagnosis, index, chip_size)
     return [problem.text for problem in diagnosis.problems]
 
@@ -29,23 +26,6 @@ def add(folder: Path, name: str, **options: Any) -> None:
     image = np.random.default_rng(len(name)).integers(1, 99, (2, 40, 40)).astype(np.uint16)
     write_scene(folder / "images" / f"{name}.tif", image, names=["B1", "B2"], **options)
     write_scene(folder / "labels" / f"{name}.tif", np.ones((40, 40), np.uint8), **options)
-
-
-def test_ground_that_two_splits_share_is_found(tmp_path: Path):
-    add(tmp_path, "one")
-    add(tmp_path, "three", origin=(500_200.0, 5_400_000.0))
-    (text,) = warnings_of(tmp_path, one="train", three="test")
-    assert "train and test cover the same ground in 1 places (most: 'one' and 'three', 50%" in text
-    assert warnings_of(tmp_path, one="train", three="train") == []
-
-
-def test_the_same_file_in_two_splits_is_found(tmp_path: Path):
-    source = make_data(tmp_path, {"a": (40, 40), "b": (40, 40)})
-    index = reader_of(source).index
-    Path(index.entry("b").image).write_bytes(Path(index.entry("a").image).read_bytes())
-    Path(index.entry("b").label or "").write_bytes(Path(index.entry("a").label or "").read_bytes())
-    texts = warnings_of(tmp_path, a="train", b="val")
-    assert any("'a' and 'b' are the same file but lie in different splits" in text for text in texts)
 
 
 def test_pixels_of_different_size_or_that_are_oblong_are_said(tmp_path: Path):
