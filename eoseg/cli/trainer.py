@@ -28,6 +28,7 @@ from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
+from eoseg.tracking.data_wait import DataWait
 from eoseg.tracking.loggers import finish_wandb, make_loggers
 from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
 
@@ -287,7 +288,7 @@ class EosegCLI(LightningCLI):
                 mode=task.monitor_mode,
                 save_last=True,
             )
-            mine += [best, CheckpointArtifact()]
+            mine += [best, CheckpointArtifact(), DataWait()]
         return mine
 
     @rank_zero_only

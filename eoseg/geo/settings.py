@@ -34,6 +34,17 @@ def gdal_settings(cache_bytes: int = BLOCK_CACHE_BYTES) -> Iterator[None]:
                 pass
 
 
+def bound_block_cache(cache_bytes: int) -> None:
+    """Bound GDAL's block cache for the rest of the process, unless the environment sets GDAL_CACHEMAX.
+
+    Args:
+        cache_bytes: Size of the block cache in bytes.
+    """
+    if "GDAL_CACHEMAX" not in os.environ:
+        with rasterio.Env(GDAL_CACHEMAX=cache_bytes):  # stays when the block is left
+            pass
+
+
 REMOTE_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # ask for the file alone, not for the listing of its folder
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # the header of most COGs in one request
