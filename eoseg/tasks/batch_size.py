@@ -101,7 +101,9 @@ class AutoBatchSize(Callback):
             _log.info("Batches of %d chips, as when the run began.", data.batch_size)
             return
         found = self._find(trainer, pl_module, data)
-        found = int(trainer.strategy.all_gather(torch.tensor(found, device=trainer.strategy.root_device)).min())
+        found = int(
+            trainer.strategy.all_gather(torch.tensor(found, device=trainer.strategy.root_device)).min()
+        )
         data.batch_size = found
         _log.info("The largest batch that fits has %d chips on each process.", found)
         if kept is not None and trainer.is_global_zero:
@@ -119,7 +121,9 @@ class AutoBatchSize(Callback):
         with isolate_rng():
             try:
                 module.to(device)
-                found = largest(lambda size: room.has(size) and _fits(trainer, module, chip, size, room), most)
+                found = largest(
+                    lambda size: room.has(size) and _fits(trainer, module, chip, size, room), most
+                )
             finally:
                 module.to("cpu")
                 module.load_state_dict(before)

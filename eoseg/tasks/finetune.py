@@ -139,7 +139,9 @@ class Finetuning(Callback):
                 # of closed stages are computed and dropped.
                 parameter.requires_grad_(is_open or trainer.world_size > 1)
         if trainer.current_epoch and closed < self._closed(trainer.current_epoch - 1):
-            _log.info("From epoch %d on '%s' is trained too.", trainer.current_epoch, self._stages[closed].name)
+            _log.info(
+                "From epoch %d on '%s' is trained too.", trainer.current_epoch, self._stages[closed].name
+            )
 
     def on_before_optimizer_step(
         self,
@@ -153,7 +155,9 @@ class Finetuning(Callback):
                 for parameter in stage.parameters:
                     parameter.grad = None
 
-    def groups(self, parameters: Iterable[nn.Parameter], lr: float) -> list[nn.Parameter] | list[dict[str, Any]]:
+    def groups(
+        self, parameters: Iterable[nn.Parameter], lr: float
+    ) -> list[nn.Parameter] | list[dict[str, Any]]:
         """What an optimiser trains: parameters, or groups of them with their own rates.
 
         Args:

@@ -42,7 +42,11 @@ def main() -> None:
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "benches", nargs="+", choices=(*BENCHES, *TRAINING), metavar="NAME", help=", ".join((*BENCHES, *TRAINING))
+        "benches",
+        nargs="+",
+        choices=(*BENCHES, *TRAINING),
+        metavar="NAME",
+        help=", ".join((*BENCHES, *TRAINING)),
     )
     parser.add_argument("--side", type=int, metavar="PX", help="of the scene, where the bench has one")
     parser.add_argument(

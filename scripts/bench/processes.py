@@ -19,7 +19,9 @@ def measure(folder: Path) -> list[Figure]:
     The batch of each process is the same, so that two train on twice as many samples in a step.
     """
     one, two = _steps(folder / "one", 1), _steps(folder / "two", 2)
-    notes = [f"{BATCH} chips of {CHIP} px each; {one[kind]:.2f} and {two[kind]:.2f} s per step" for kind in one]
+    notes = [
+        f"{BATCH} chips of {CHIP} px each; {one[kind]:.2f} and {two[kind]:.2f} s per step" for kind in one
+    ]
     figures = [
         Figure("processes", "samples/s of two processes against one, wall", 2 * one["wall"] / two["wall"]),
         Figure("processes", "the same by CPU time of the slower", 2 * one["cpu"] / two["cpu"]),

@@ -84,7 +84,9 @@ def land_batch(chip_size: int, batch_size: int, *, seed: int) -> Batch:
     images, masks = zip(*(make_land(chip_size, BANDS, seed=seed + n) for n in range(batch_size)), strict=True)
     valid = torch.ones(batch_size, chip_size, chip_size, dtype=torch.bool)
     valid[:, :4, :4] = False
-    stacked: list[Tensor] = [torch.stack([torch.from_numpy(part) for part in parts]) for parts in (images, masks)]
+    stacked: list[Tensor] = [
+        torch.stack([torch.from_numpy(part) for part in parts]) for parts in (images, masks)
+    ]
     return {
         "image": stacked[0].float(),
         "mask": stacked[1].long(),
