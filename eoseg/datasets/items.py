@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.distributed import DistributedSampler
 
 from eoseg.batch import Batch
@@ -181,7 +181,7 @@ class ItemData(EOData):
         return TimedLoader(
             ItemBatchDataset(self.reader),
             batch_size=None,  # an index is a whole batch
-            sampler=cast("torch.utils.data.Sampler[int]", batches),
+            sampler=cast("Sampler[int]", batches),
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # never a list here
             **worker_options(self.num_workers, None),
         )

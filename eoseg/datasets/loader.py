@@ -1,4 +1,4 @@
-"""A loader that knows how long it lets training wait, and starts its workers in a way that is safe for GDAL."""
+"""A loader that knows how long it lets training wait, and how its workers are started."""
 
 import multiprocessing
 import time

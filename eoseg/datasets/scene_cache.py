@@ -1,8 +1,8 @@
 """Scenes decoded once onto a fast disk, from where chips are read as memory-mapped arrays.
 
 A chip from a compressed GeoTIFF costs the decompression of every block that it touches: 11 ms for 256 px of
-four bands in deflated blocks of 512 px, against less than one from a plain array. The arrays are shared by all
-processes of a node through the system's page cache, and take no memory of their own.
+four bands in deflated blocks of 512 px, against less than one from a plain array. The arrays are shared by
+all processes of a node through the system's page cache, and take no memory of their own.
 """
 
 import hashlib
@@ -58,8 +58,9 @@ class Kept:
 class SceneCache:
     """Decoded scenes in a folder, each under a fingerprint of its files and of how they are read.
 
-    A scene is written when it is first asked for, by whichever process asks, under a name of that process, and
-    renamed when it is complete: processes never see half of one, and of two that write the same one is kept.
+    A scene is written when it is first asked for, by whichever process asks, under a name of that process,
+    and renamed when it is complete: processes never see half of one, and of two that write the same one is
+    kept.
     The fingerprint holds path, size and time of change of each file, bands, nodata and the meaning of labels,
     so that changed files are decoded anew. (Of a VRT that is the VRT itself, and of a file at an address its
     address alone: delete the folder where what lies behind has changed.)
@@ -88,8 +89,8 @@ class SceneCache:
         needed = sum(map(self._bytes, missing))
         if needed > free:
             raise OutputError(
-                f"The cache '{self.folder}' has {free / 1e9:.1f} GB of free space, but the decoded scenes take "
-                f"{needed / 1e9:.1f} GB. Name a folder with more space, or leave cache out."
+                f"The cache '{self.folder}' has {free / 1e9:.1f} GB of free space, but the decoded scenes "
+                f"take {needed / 1e9:.1f} GB. Name a folder with more space, or leave cache out."
             )
         if missing:
             _log.info(
@@ -205,7 +206,7 @@ def _expanded(folder: str) -> Path:
 
 def _facts(path: str) -> Sequence[str | int]:
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return (path,)  # an address
     return (str(Path(path).resolve()), found.st_size, found.st_mtime_ns)

@@ -32,8 +32,8 @@ def add_lora(network: Network, *, rank: int, alpha: float) -> int:
     targets = [name for name, module in part.named_modules() if _is_attention(name, module)]
     if not targets:
         raise ConfigError(
-            "LoRA adapts the attention of vision transformers, and this network has none. Leave lora_rank out, "
-            "or take arch vit, changevit, or an encoder such as mit_b0."
+            "LoRA adapts the attention of vision transformers, and this network has none. Leave lora_rank "
+            "out, or take arch vit, changevit, or an encoder such as mit_b0."
         )
     try:
         from peft import LoraConfig, inject_adapter_in_model

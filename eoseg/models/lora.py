@@ -1,4 +1,4 @@
-"""Weights with low-rank adapters beside them, as checkpoints of training hold them; see `eoseg.models.adapters`.
+"""Weights with low-rank adapters beside them, as checkpoints hold them; see `eoseg.models.adapters`.
 
 Whoever reads such a checkpoint gets the sum, so that prediction needs neither peft nor the option.
 """

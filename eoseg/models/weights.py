@@ -2,8 +2,8 @@
 
 The first convolution of pretrained weights has one kernel per band they were trained on. A band with
 the name of one of those starts from its kernel; any other band starts from the mean of all, from 0, or from
-a copy of one of them. Nothing is rescaled: the batch normalisation that follows adapts within a few steps. What
-happened is logged.
+a copy of one of them. Nothing is rescaled: the batch normalisation that follows adapts within a few steps.
+What happened is logged.
 """
 
 import logging

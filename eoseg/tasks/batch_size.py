@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 _FILE = "batch_size.json"
 _OF_FREE = 0.8
-"""Share of the free memory of a machine that a batch may take on a CPU, where nothing says when it is full."""
+"""Share of the free memory that a batch may take on a CPU, where nothing says when it is full."""
 
 _SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
 """Words, in lower case, by which errors of torch that have no class of their own say that memory is full."""
@@ -92,18 +92,16 @@ class AutoBatchSize(Callback):
             return
         if task.fitted_body is not None:
             raise ConfigError(
-                "--batch-size auto is for networks that are trained step by step; this one is fitted in one go. "
-                "Leave it out."
+                "--batch-size auto is for networks that are trained step by step; this one is fitted in one "
+                "go. Leave it out."
             )
         kept = None if data.run_folder is None else data.run_folder / _FILE
         if kept is not None and kept.exists():
             data.batch_size = int(json.loads(kept.read_text())["batch_size"])
             _log.info("Batches of %d chips, as when the run began.", data.batch_size)
             return
-        found = self._find(trainer, pl_module, data)
-        found = int(
-            trainer.strategy.all_gather(torch.tensor(found, device=trainer.strategy.root_device)).min()
-        )
+        own = torch.tensor(self._find(trainer, pl_module, data), device=trainer.strategy.root_device)
+        found = int(trainer.strategy.all_gather(own).min())
         data.batch_size = found
         _log.info("The largest batch that fits has %d chips on each process.", found)
         if kept is not None and trainer.is_global_zero:
@@ -129,8 +127,9 @@ class AutoBatchSize(Callback):
                 module.load_state_dict(before)
         if not found:
             raise ConfigError(
-                f"Not even a batch of one chip of {'x'.join(map(str, chip['image'].shape[-2:]))} px fits into the "
-                f"memory of {device}. Take smaller chips, a smaller network, or trainer.precision: bf16-mixed."
+                f"Not even a batch of one chip of {'x'.join(map(str, chip['image'].shape[-2:]))} px fits into "
+                f"the memory of {device}. Take smaller chips, a smaller network, or trainer.precision: "
+                "bf16-mixed."
             )
         return found
 

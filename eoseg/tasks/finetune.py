@@ -29,8 +29,8 @@ class FinetuneConfig:
         new_bands: What the first layer starts from for bands that the weights do not know by name: "average"
             of all their bands, "zero", or one of their bands, whose kernels are copied.
         freeze: Leave the whole encoder as it is, with its batch statistics.
-        unfreeze_every: Epochs after which one more stage of the encoder is trained, the last one first (Howard
-            and Ruder 2018, https://arxiv.org/abs/1801.06146); in the first of them none is.
+        unfreeze_every: Epochs after which one more stage of the encoder is trained, the last one first
+            (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146); in the first of them none is.
         lr_decay: Above 0, below 1: each stage learns at this times the rate of the one after it, the last one
             at this times the rate of the decoder (Bao et al. 2021, https://arxiv.org/abs/2106.08254).
         lora_rank: Of vision transformers, train low-rank additions to the attention alone (LoRA, Hu et al.
@@ -52,7 +52,8 @@ class FinetuneConfig:
                 raise ConfigError(f"finetune.{name} is a whole number of at least 1; found {value}.")
         if self.lr_decay is not None and not 0 < self.lr_decay < 1:
             raise ConfigError(
-                f"finetune.lr_decay is a factor above 0 and below 1; found {self.lr_decay}. Usual are 0.65 to 0.9."
+                f"finetune.lr_decay is a factor above 0 and below 1; found {self.lr_decay}. 0.65 to 0.9 are "
+                "usual."
             )
         if self.lora_alpha is not None and (self.lora_rank is None or self.lora_alpha <= 0):
             raise ConfigError(
@@ -93,8 +94,8 @@ class Finetuning(Callback):
             return
         if weights is None:
             raise ConfigError(
-                "finetune says how a network goes on from pretrained weights, but it starts from random ones. Set "
-                "weights, or leave finetune out."
+                "finetune says how a network goes on from pretrained weights, but it starts from random ones. "
+                "Set weights, or leave finetune out."
             )
         if config.freeze:
             pretrained_part(network).requires_grad_(False)

@@ -27,8 +27,8 @@ class TimedSource(Protocol):
 class DataWait(Callback):
     """Log which share of the time training waits for its next batch, 0 to 1.
 
-    `train/data_wait_step` is that of one step, `train/data_wait` that of an epoch; over several processes their
-    mean. The first batch of an epoch does not count where workers read: it waits for them to start. Above a
+    `train/data_wait_step` is that of one step, `train/data_wait` that of an epoch; over several processes
+    their mean. The first batch of an epoch does not count where workers read: it waits for them to start. Above a
     tenth, one line at the end of the first such epoch says what to change.
     """
 
@@ -95,6 +95,6 @@ def advice(data: object, workers: int) -> str:
         )
     return (
         "Give the job more cores and workers, copy the files to a local disk, or rewrite them with smaller "
-        "blocks and a faster compression (rio convert --co tiled=true --co blockxsize=256 --co blockysize=256 "
-        "--co compress=zstd)."
+        "blocks and a faster compression (rio convert --co tiled=true --co blockxsize=256 "
+        "--co blockysize=256 --co compress=zstd)."
     )

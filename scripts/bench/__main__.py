@@ -1,4 +1,4 @@
-"""Measure `eoseg predict` and `eoseg fit`: `.venv/bin/python scripts/bench NAME... [--out FILE.json] [--table FILE.md]`.
+"""Measure eoseg: `.venv/bin/python scripts/bench NAME... [--out FILE.json] [--table FILE.md]`.
 
 efficiency  CPU time of the network / of a whole run, U-Net over ResNet-18, 4 and 10 bands
 speed       the default way to run the network against every other way on this machine

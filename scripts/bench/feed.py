@@ -1,4 +1,4 @@
-"""How many chips a core reads for training, beside torchgeo on the same files, and what memory an epoch takes."""
+"""How many chips a core reads for training, beside torchgeo on the same files; what memory an epoch takes."""
 
 import gc
 import time
@@ -23,7 +23,7 @@ SCENES, SIDE, BANDS = 4, 1536, 4
 LIMIT = 5.0
 GROWTH_MB = 24.0
 COLD_BYTES = 8 * 2**20
-"""Block cache with which nearly every chip is decompressed anew, as it is where scenes are larger than memory."""
+"""Block cache with which nearly every chip is decompressed anew, as where scenes exceed the memory."""
 _WARM_BYTES = 256 * 2**20
 
 
@@ -94,7 +94,7 @@ def _endless(loader: Any) -> Iterator[Any]:
         yield from loader
 
 
-class _block_cache:  # noqa: N801 (a context manager)
+class _block_cache:
     """Bound GDAL's block cache for all who read."""
 
     def __init__(self, cache_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""What the benches of training work on: `eoseg fit` on batches that lie in memory, so that no file is read."""
+"""What the benches of training work on: `eoseg fit` on batches that lie in memory, without files."""
 
 import json
 import time

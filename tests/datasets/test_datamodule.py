@@ -67,7 +67,7 @@ def test_workers_read_the_same_chips(folder: Path):
 @pytest.mark.parametrize("is_cached", [False, True])
 def test_no_open_file_is_shared_with_workers(tmp_path: Path, start: Any, workers: int, is_cached: bool):
     # Tiled files stay open and are not decoded: a handle that two processes share would mix their reads.
-    sizes = {name: (64, 80) for name in "abcdef"}
+    sizes = dict.fromkeys("abcdef", (64, 80))
     source = make_data(tmp_path, sizes, tiled=True, blockxsize=16, blockysize=16, compress="deflate")
     options: dict[str, Any] = {"batch_size": 4, "chips_per_epoch": 64, "split": SplitConfig(val=0, test=0)}
     cache = str(tmp_path / "cache") if is_cached else None
