@@ -156,10 +156,10 @@ class RasterLabels:
         values = np.arange(256**dtype.itemsize).astype(f"u{dtype.itemsize}").view(dtype)
         codes = values.astype(np.int64)
         places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
-        table = np.where(self._codes[places] == codes, self._classes[places], -1)
+        table = np.where(self._codes[places] == codes, self._classes[places].astype(np.int16), -1)
         if self._nodata is not None:
             table[values == np.asarray(self._nodata).astype(dtype)] = IGNORE
-        return table.astype(np.int16)
+        return table
 
     def _describe_colors(self) -> None:
         dataset, first = self._dataset, self._bands[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import rasterio
-from rasterio.env import get_gdal_config
+from rasterio.env import get_gdal_config, set_gdal_config
 
 BLOCK_CACHE_BYTES = 64 * 2**20
 """GDAL's cache of decoded blocks, for all open rasters of a process together.
@@ -41,8 +41,7 @@ def bound_block_cache(cache_bytes: int) -> None:
         cache_bytes: Size of the block cache in bytes.
     """
     if "GDAL_CACHEMAX" not in os.environ:
-        with rasterio.Env(GDAL_CACHEMAX=cache_bytes):  # stays when the block is left
-            pass
+        set_gdal_config("GDAL_CACHEMAX", cache_bytes)
 
 
 REMOTE_OPTIONS = {

@@ -127,8 +127,8 @@ class AutoBatchSize(Callback):
                 module.load_state_dict(before)
         if not found:
             raise ConfigError(
-                f"Not even a batch of one chip of {'x'.join(map(str, chip['image'].shape[-2:]))} px fits into "
-                f"the memory of {device}. Take smaller chips, a smaller network, or trainer.precision: "
+                f"Not even a batch of one chip of {'x'.join(map(str, chip['image'].shape[-2:]))} px fits "
+                f"into the memory of {device}. Take smaller chips, a smaller network, or trainer.precision: "
                 "bf16-mixed."
             )
         return found

@@ -94,8 +94,8 @@ class Finetuning(Callback):
             return
         if weights is None:
             raise ConfigError(
-                "finetune says how a network goes on from pretrained weights, but it starts from random ones. "
-                "Set weights, or leave finetune out."
+                "finetune says how a network goes on from pretrained weights, but it starts from random "
+                "ones. Set weights, or leave finetune out."
             )
         if config.freeze:
             pretrained_part(network).requires_grad_(False)

@@ -28,8 +28,8 @@ class DataWait(Callback):
     """Log which share of the time training waits for its next batch, 0 to 1.
 
     `train/data_wait_step` is that of one step, `train/data_wait` that of an epoch; over several processes
-    their mean. The first batch of an epoch does not count where workers read: it waits for them to start. Above a
-    tenth, one line at the end of the first such epoch says what to change.
+    their mean. The first batch of an epoch does not count where workers read: it waits for them to start.
+    Above a tenth, one line at the end of the first such epoch says what to change.
     """
 
     def __init__(self) -> None:

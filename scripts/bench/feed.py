@@ -11,7 +11,7 @@ from typing import Any
 import rasterio
 from affine import Affine
 from figures import Figure
-from rasterio.env import get_gdal_config
+from rasterio.env import get_gdal_config, set_gdal_config
 from torch.utils.data import DataLoader
 from world import CLASSES, band_names, make_land
 
@@ -109,8 +109,7 @@ class _block_cache:
         self._set(self.before)
 
     def _set(self, cache_bytes: int) -> None:
-        with rasterio.Env(GDAL_CACHEMAX=cache_bytes):
-            pass
+        set_gdal_config("GDAL_CACHEMAX", cache_bytes)
 
 
 def eoseg_loader(folder: Path, *, labelled: bool, cache: str | None = None, chips: int = 512) -> Any:

@@ -63,8 +63,9 @@ def test_workers_read_the_same_chips(folder: Path):
         assert torch.equal(one["image"], other["image"])
 
 
-@pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])
-@pytest.mark.parametrize("is_cached", [False, True])
+@pytest.mark.parametrize(
+    ("start", "workers", "is_cached"), [("fork", 2, False), ("fork", 2, True), ("spawn", 1, False)]
+)
 def test_no_open_file_is_shared_with_workers(tmp_path: Path, start: Any, workers: int, is_cached: bool):
     # Tiled files stay open and are not decoded: a handle that two processes share would mix their reads.
     sizes = dict.fromkeys("abcdef", (64, 80))

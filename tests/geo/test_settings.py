@@ -32,10 +32,14 @@ def test_the_cache_is_restored_after_an_error() -> None:
 
 
 def test_a_bound_for_the_rest_of_the_process_leaves_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    with gdal_settings():  # restores what was before
-        monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+    before = cache_bytes()
+    monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+    try:
         bound_block_cache(5 * 2**20)
         assert cache_bytes() == 5 * 2**20
         monkeypatch.setenv("GDAL_CACHEMAX", "7")
         bound_block_cache(6 * 2**20)
         assert cache_bytes() == 5 * 2**20
+    finally:
+        monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+        bound_block_cache(before)
