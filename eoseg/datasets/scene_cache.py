@@ -212,9 +212,8 @@ def _facts(path: str) -> Sequence[str | int]:
     return (str(Path(path).resolve()), found.st_size, found.st_mtime_ns)
 
 
-def _array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    array: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
-    return array
+def _array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[Any]]:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
 
 
 def _strips(entry: SceneEntry, planes: int) -> Iterator[Window]:
