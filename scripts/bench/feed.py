@@ -1,6 +1,5 @@
 """How many chips a core reads for training, beside torchgeo on the same files; what memory an epoch takes."""
 
-import gc
 import time
 import warnings
 from collections.abc import Iterator
@@ -31,10 +30,10 @@ _WARM_BYTES = 256 * 2**20
 def measure(folder: Path) -> list[Figure]:
     """CPU time per chip under torchgeo / under eoseg, in turns of a few batches in one process."""
     write_world(folder / "feed")
-    figures = []
+    figures = _growth(folder / "feed")  # first: later nothing grows into memory that was freed
     for labelled in (True, False):
         figures += _ratios(folder / "feed", labelled=labelled)
-    return [*figures, *_growth(folder / "feed")]
+    return figures
 
 
 def _ratios(folder: Path, *, labelled: bool) -> list[Figure]:
@@ -82,7 +81,6 @@ def _in_turns(loaders: dict[str, Any]) -> dict[str, float]:
     took: dict[str, list[float]] = {name: [] for name in loaders}
     for turn in range(ROUNDS + 1):
         for name, stream in streams.items():
-            gc.collect()
             started = time.process_time()
             chips = sum(len(batch["image"]) for batch in islice(stream, BATCHES))
             if turn:  # the first one opens files
