@@ -2,11 +2,13 @@
 
 import json
 import logging
+import math
+import re
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import jsonargparse
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -14,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
-from eoseg import __version__
+from eoseg.cli.measured import measured_content
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
@@ -26,11 +28,14 @@ from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkp
 from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
+from eoseg.spatial_blocks import CELL
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
 from eoseg.tracking.data_wait import DataWait
 from eoseg.tracking.loggers import finish_wandb, make_loggers
-from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
+from eoseg.tracking.openings import FILE, open_test_set
+from eoseg.tracking.protocol import LeftOut, require_unseen, training_record
+from eoseg.tracking.run_folder import create_run_folder, write_environment
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,8 @@ class RunConfig:
         group: Group in W&B, such as the experiment that several seeds belong to.
         tags: Tags in W&B.
         panels_every: Epochs between pictures of the fixed validation chips; 0 for none.
+        block_size: Side in pixels of the blocks that intervals of `validate` and `test` are drawn from: 64
+            times a power of two; by default as large as leaves 30 blocks.
     """
 
     folder: str = "runs"
@@ -65,6 +72,15 @@ class RunConfig:
     group: str | None = None
     tags: tuple[str, ...] = ()
     panels_every: int = 5
+    block_size: int | None = None
+
+    def __post_init__(self) -> None:
+        cells = (CELL if self.block_size is None else self.block_size) / CELL
+        if cells < 1 or not math.log2(cells).is_integer():
+            raise ConfigError(
+                f"run.block_size is {CELL} px times a power of two, such as {2 * CELL}; found "
+                f"{self.block_size}."
+            )
 
 
 def run(command: str, arguments: list[str]) -> Path:
@@ -77,15 +93,7 @@ def run(command: str, arguments: list[str]) -> Path:
     Returns:
         The run folder.
     """
-    _quiet()
-    keep_freed_memory()
-    try:
-        cli = _start(command, arguments)
-    except (TypeError, ValueError) as error:
-        cause = _own_error(error)
-        if cause is None:
-            raise
-        raise cause from error
+    cli = quiet_start(command, arguments)
     cli.write_figures()
     if command == "fit":
         cli.finish()
@@ -93,8 +101,21 @@ def run(command: str, arguments: list[str]) -> Path:
     return cli.run_folder
 
 
-def _start(command: str, arguments: list[str]) -> "EosegCLI":
-    return EosegCLI(
+def quiet_start(command: str, arguments: list[str], *, kind: "type[EosegCLI] | None" = None) -> "EosegCLI":
+    """Run a command of Lightning's, with eoseg's own errors in place of those of its parser."""
+    _quiet()
+    keep_freed_memory()
+    try:
+        return _start(command, arguments, kind or EosegCLI)
+    except (TypeError, ValueError) as error:
+        cause = _own_error(error)
+        if cause is None:
+            raise
+        raise cause from error
+
+
+def _start(command: str, arguments: list[str], kind: "type[EosegCLI]") -> "EosegCLI":
+    return kind(
         Task,
         EOData,
         subclass_mode_model=True,
@@ -122,7 +143,10 @@ class EosegCLI(LightningCLI):
     """Lightning's command line with linked facts, a run folder and one-line errors."""
 
     run_folder: Path
+    purpose: ClassVar[str | None] = None
+    """What a run is for, where that is not its subcommand."""
     _started: float
+    _openings: int | None = None
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -157,7 +181,7 @@ class EosegCLI(LightningCLI):
         self._look_at(data)
         name = options.name or self._config_name()
         if self.subcommand != "fit":
-            name = f"{name}-{self.subcommand}"
+            name = f"{name}-{self.purpose or self.subcommand}"
         self.run_folder = data.run_folder = create_run_folder(Path(options.folder), name)
         kwargs["default_root_dir"] = str(self.run_folder)
         if chosen.get("logger") in (None, True):
@@ -190,24 +214,29 @@ class EosegCLI(LightningCLI):
                 )
             return
         checkpoint = self._get(self.config_init, "ckpt_path")
-        trained = read_checkpoint(checkpoint)[0].provenance.get("split") if checkpoint else None
+        provenance = read_checkpoint(checkpoint)[0].provenance if checkpoint else {}
+        trained = provenance.get("split")
         if isinstance(trained, dict) and trained.get("sha256") != record["sha256"]:
             raise ConfigError(
                 f"The checkpoint was trained on the split {str(trained.get('sha256'))[:12]}, the data give "
                 f"{str(record['sha256'])[:12]}: files or options have changed, so that training pixels may "
                 "be among those to evaluate. Use the config.yaml beside the checkpoint and the same files."
             )
+        if self.subcommand == "test":
+            require_unseen(provenance, data)
 
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
         task, data = cast(Task, self.model), cast(EOData, self.datamodule)
-        task.provenance = {
-            "eoseg": __version__,
-            "git": git_state(Path.cwd()),
-            "seed": self._get(self.config_init, "seed_everything"),
-            "split": data.split_record,
-            "chosen_by": f"{task.monitor}, {'highest' if task.monitor_mode == 'max' else 'lowest'}",
-        }
+        seed = self._get(self.config_init, "seed_everything")
+        task.provenance = training_record(task, data, seed=seed, world_size=self.trainer.world_size)
+
+    @rank_zero_only
+    def before_test(self) -> None:
+        """Count how often this test set was opened."""
+        runs = Path(cast(RunConfig, self._get(self.config_init, "run")).folder)
+        self._openings = open_test_set(runs, self.run_folder, cast(EOData, self.datamodule))
+        print(f"This test set was opened {self._openings} times, this time included ({runs / FILE}).")
 
     @rank_zero_only
     def write_figures(self) -> None:
@@ -233,6 +262,16 @@ class EosegCLI(LightningCLI):
             score = best.best_model_score
             content["best"] = {"figure": best.monitor, "value": None if score is None else float(score)}
             content["epochs"] = self.trainer.current_epoch
+        content |= measured_content(
+            cast(Task, self.model),
+            cast(EOData, self.datamodule),
+            self.run_folder,
+            "test" if self.subcommand == "test" else "val",
+            seed=self._get(self.config_init, "seed_everything"),
+            world_size=self.trainer.world_size,
+            block_size=cast(RunConfig, self._get(self.config_init, "run")).block_size,
+            openings=self._openings,
+        )
         write_atomically(self.run_folder / "figures.json", json.dumps(content, indent=2) + "\n")
 
     def finish(self) -> None:
@@ -288,7 +327,7 @@ class EosegCLI(LightningCLI):
                 mode=task.monitor_mode,
                 save_last=True,
             )
-            mine += [best, CheckpointArtifact(), DataWait()]
+            mine += [LeftOut(), best, CheckpointArtifact(), DataWait()]
         return mine
 
     @rank_zero_only
@@ -301,8 +340,11 @@ class EosegCLI(LightningCLI):
             item.log_hyperparams(self.config[self.subcommand].as_dict())
 
     def _config_name(self) -> str:
-        paths = self.config[self.subcommand].get("config") or []
-        return Path(str(paths[-1])).stem if paths else "run"
+        paths = [Path(str(path)) for path in self.config[self.subcommand].get("config") or []]
+        if paths and (paths[-1].parent / "model.ckpt").is_file():
+            name = paths[-1].resolve().parent.parent.name  # of the experiment that the run folder is of
+            return name if re.fullmatch(r"[\w-][\w.-]*", name) else "run"
+        return paths[-1].stem if paths else "run"
 
 
 class _Progress(RichProgressBar):
