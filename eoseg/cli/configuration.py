@@ -76,16 +76,17 @@ _SHORT = {"--no-wandb": "--run.wandb=false", "--allow-leakage": "--allow_leakage
 
 
 def expand(command: str, argv: Sequence[str]) -> list[str]:
-    """Write out the short forms: a run folder, `--no-wandb` and `--allow-leakage`.
+    """Write out the short forms: a run folder, `--no-wandb`, `--allow-leakage` and `--batch-size`.
 
     Raises:
-        ConfigError: A run folder is not one.
+        ConfigError: A run folder is not one, or a batch size is no number.
     """
     arguments = [_SHORT.get(item, item) for item in argv]
     if command != "fit" and "--allow-leakage" in argv:
         raise ConfigError(
             f"--allow-leakage is for 'eoseg fit', whose split 'eoseg {command}' takes over. Leave it out."
         )
+    arguments = _with_batch_size(command, arguments)
     if command == "fit" or arguments[0].startswith("-"):
         return arguments
     folder = Path(arguments[0])
@@ -103,6 +104,26 @@ def expand(command: str, argv: Sequence[str]) -> list[str]:
         # Other data follow from the configuration; that their split is the same is checked by its hash.
         short.append(f"--data.init_args.split.path={needed['split.json']}")
     return [*short, *arguments[1:]]
+
+
+def _with_batch_size(command: str, arguments: list[str]) -> list[str]:
+    """Write out `--batch-size N`, and `--batch-size auto`, which tries before training."""
+    found: list[str] = []
+    rest = iter(arguments)
+    for item in rest:
+        name, is_joined, value = item.partition("=")
+        if name != "--batch-size":
+            found.append(item)
+            continue
+        value = value if is_joined else next(rest, "")
+        if value == "auto" and command == "fit":
+            found.append("--trainer.callbacks+=eoseg.tasks.batch_size.AutoBatchSize")
+        elif value.isdecimal():
+            found.append(f"--data.init_args.batch_size={value}")
+        else:
+            what = "a number, or auto for the largest that fits" if command == "fit" else "a number"
+            raise ConfigError(f"--batch-size is {what}; found '{value}'.")
+    return found
 
 
 def check_config(config: Mapping[str, Any], *, where: str) -> None:

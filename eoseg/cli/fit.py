@@ -49,6 +49,10 @@ _FOLD_HELP = [
     "  --compare-random   with --folds: the same again on random folds; prints how much they flatter",
 ]
 
+_BATCH_HELP = [
+    "  --batch-size N     the same as --data.init_args.batch_size; auto: the largest that fits into memory",
+]
+
 
 def help_text(command: str) -> str:
     """What `--help` prints: every option with its type, default and meaning."""
@@ -63,6 +67,7 @@ def help_text(command: str) -> str:
     lines += [f"  {key:<18} {text}" for key, text in TOP_LEVEL.items()]
     lines += [
         *(_FOLD_HELP if command == "fit" else []),
+        *(_BATCH_HELP if command == "fit" else []),
         "  --no-wandb         the same as --run.wandb=false",
         *(["  --allow-leakage    the same as --allow_leakage=true"] if command == "fit" else []),
         "  --print_config     print the whole configuration",

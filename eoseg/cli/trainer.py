@@ -33,6 +33,7 @@ from eoseg.recipe import Schema
 from eoseg.spatial_blocks import CELL
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
+from eoseg.tracking.data_wait import DataWait
 from eoseg.tracking.loggers import finish_wandb, make_loggers
 from eoseg.tracking.openings import FILE, open_test_set
 from eoseg.tracking.protocol import LeftOut, require_unseen, training_record
@@ -339,7 +340,7 @@ class EosegCLI(LightningCLI):
                 mode=task.monitor_mode,
                 save_last=True,
             )
-            mine += [LeftOut(), best, CheckpointArtifact()]
+            mine += [LeftOut(), best, CheckpointArtifact(), DataWait()]
         return mine
 
     @rank_zero_only

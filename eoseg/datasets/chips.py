@@ -72,13 +72,16 @@ class ChipDataset(Dataset[ChipItem]):
         """
         index, window = self.reader.index, chip.window
         schema, size = index.schema, (window.height, window.width)
-        dates = () if schema.time == "single" else (schema.steps,)
-        image = np.zeros((*dates, len(schema.bands), *size), np.float32)
-        valid = np.zeros((*dates, *size), np.bool_)
         inside = window.intersection(chip.region)
-        if inside is not None:
-            part = (..., *inside.slices_in(window))
-            image[part], valid[part] = self.reader.read(chip.scene_id, inside)
+        if inside == window:  # nearly always
+            image, valid = self.reader.read(chip.scene_id, window)
+        else:
+            dates = () if schema.time == "single" else (schema.steps,)
+            image = np.zeros((*dates, len(schema.bands), *size), np.float32)
+            valid = np.zeros((*dates, *size), np.bool_)
+            if inside is not None:
+                part = (..., *inside.slices_in(window))
+                image[part], valid[part] = self.reader.read(chip.scene_id, inside)
         item: ChipItem = {"image": torch.from_numpy(image), "valid": torch.from_numpy(valid), "id": chip.id}
         if index.is_labelled:
             target = torch.from_numpy(self._target(chip, valid))
@@ -103,13 +106,20 @@ class ChipDataset(Dataset[ChipItem]):
         inside = window.intersection(chip.region)
         has_values = self.reader.index.schema.quantity is not None
         empty, kind = (np.nan, np.float32) if has_values else (IGNORE, np.int64)
-        target = np.full(size, empty, kind)
-        counted = np.zeros(size, np.bool_)
-        counted[chip.counted.slices_in(window)] = True
-        if inside is not None:
-            read = self.reader.read_values if has_values else self.reader.read_labels
-            target[inside.slices_in(window)] = read(chip.scene_id, inside)
-        target[~(counted & self.reader.usable(valid))] = empty
+        read = self.reader.read_values if has_values else self.reader.read_labels
+        if inside == window:
+            target = np.array(read(chip.scene_id, window), dtype=kind)
+        else:
+            target = np.full(size, empty, kind)
+            if inside is not None:
+                target[inside.slices_in(window)] = read(chip.scene_id, inside)
+        usable = self.reader.usable(valid)
+        if chip.counted != window:
+            counted = np.zeros(size, np.bool_)
+            counted[chip.counted.slices_in(window)] = True
+            usable = usable & counted
+        if not usable.all():
+            target[~usable] = empty
         return target
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from functools import cached_property
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from eoseg.datasets.base import EOData
 from eoseg.datasets.chips import Chip, ChipDataset, ChipItem, collate, grid_chips
 from eoseg.datasets.config import AugmentConfig, SceneSource, SplitConfig, check_chip_size
 from eoseg.datasets.index import SceneIndex, load_index
+from eoseg.datasets.loader import TimedLoader, WorkerStart, check_worker_start, worker_options
 from eoseg.datasets.reader import SceneReader
 from eoseg.datasets.sampler import EveryChip, RandomChips
+from eoseg.datasets.scene_cache import SceneCache
 from eoseg.datasets.splits import SPLITS, Split, make_split
 from eoseg.datasets.statistics import TrainingSurvey, statistics_json, survey_training
 from eoseg.datasets.survey import LabelSurvey, survey_labels
@@ -46,6 +48,8 @@ class SceneData(EOData):
         augment: AugmentConfig = AugmentConfig(),  # noqa: B008 (frozen)
         border: Border = "isprs-full",
         num_workers: int = 0,
+        worker_start: Literal["fork", "spawn", "forkserver"] | None = None,
+        cache: str | None = None,
         seed: int = 0,
     ) -> None:
         """Take the configuration; no file is read yet.
@@ -61,6 +65,9 @@ class SceneData(EOData):
             border: Of validation and test: all labels count ("isprs-full"), or those within 3 px of another
                 class are left out ("isprs-eroded"), as in the ISPRS benchmarks.
             num_workers: Processes that read chips, for each training process.
+            worker_start: How these are started; Python's usual way by default.
+            cache: Folder on a fast disk into which each scene is decoded once, and from where chips are then
+                read: "$SLURM_TMPDIR/eoseg", for example. By default files are read as they are.
             seed: Seed of the chips' positions and of the augmentation.
 
         Raises:
@@ -87,8 +94,11 @@ class SceneData(EOData):
         self.batch_size = batch_size
         self.split_config = split
         self.chips_per_epoch = chips_per_epoch
+        check_worker_start(worker_start, num_workers)
         self.border: Border = border
         self.num_workers = num_workers
+        self.worker_start: WorkerStart | None = worker_start
+        self.cache = cache
         self.seed = seed
         self._augmenter = Augmenter(augment, seed=seed)
 
@@ -105,7 +115,8 @@ class SceneData(EOData):
     @cached_property
     def reader(self) -> SceneReader:
         """Reads windows of the scenes."""
-        return SceneReader(self.index)
+        cache = None if self.cache is None else SceneCache(self.cache, self.index)
+        return SceneReader(self.index, cache=cache)
 
     @cached_property
     def survey(self) -> LabelSurvey:
@@ -248,14 +259,12 @@ class SceneData(EOData):
 
     def _loader(self, sampler: RandomChips | EveryChip) -> DataLoader[ChipItem]:
         border = self.border if isinstance(sampler, EveryChip) else "isprs-full"
-        return DataLoader(
+        return TimedLoader(
             ChipDataset(self.reader, border=border),
             batch_size=self.batch_size,
             sampler=cast("torch.utils.data.Sampler[int]", sampler),
             collate_fn=collate,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            **worker_options(self.num_workers, self.worker_start),
         )
 
     def _process(self) -> tuple[int, int]:

@@ -6,15 +6,15 @@ from functools import cached_property
 from typing import Literal, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.distributed import DistributedSampler
 
 from eoseg.batch import Batch
 from eoseg.datasets.base import EOData
 from eoseg.datasets.grouping import ItemSplitConfig
 from eoseg.datasets.item_split import ItemSplit
+from eoseg.datasets.loader import TimedLoader, worker_options
 from eoseg.datasets.statistics import statistics_json
 from eoseg.errors import ConfigError, DataError
 from eoseg.files import write_atomically
@@ -201,14 +201,12 @@ class ItemData(EOData):
             rank=rank,
             world_size=world_size,
         )
-        return DataLoader(
+        return TimedLoader(
             ItemBatchDataset(self.reader),
             batch_size=None,  # an index is a whole batch
-            sampler=cast("torch.utils.data.Sampler[int]", batches),
+            sampler=cast("Sampler[int]", batches),
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # never a list here
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            **worker_options(self.num_workers, None),
         )
 
     def _process(self) -> tuple[int, int]:

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eoseg.datasets.index import SceneEntry, SceneIndex, open_raster_labels
+from eoseg.datasets.scene_cache import SceneCache
 from eoseg.errors import DataError
 from eoseg.geo.erosion import RADIUS, near_border
 from eoseg.geo.labels import LabelReader, RasterLabels
 from eoseg.geo.scene import Scene
+from eoseg.geo.settings import bound_block_cache
 from eoseg.geo.stack import SceneStack, usable_pixels
 from eoseg.geo.values import ValueLabels
 from eoseg.geo.vectors import LabelPolygons, read_polygons
@@ -33,6 +35,9 @@ _OPEN_FILES = 96
 _DECODED_BYTES = 512 * 2**20
 """Memory for decoded scenes, per process; processes that are forked off share what is there already."""
 
+_BLOCK_CACHE_BYTES = 256 * 2**20
+"""Memory for decoded blocks, per process. GDAL's own 5 % of the machine's memory are taken by each worker."""
+
 type Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Image `(C, h, w)` in raw values, and where it is valid, `(h, w)`.
 
@@ -47,11 +52,17 @@ class SceneReader:
 
     File handles belong to the process that opened them: after a fork or a pickle they are opened anew.
     Scenes that can only be read from the top (JPEG, PNG, one strip for all) are kept decoded in their
-    own data type as long as the memory lasts; so are their labels, and polygons burnt over them.
+    own data type as long as the memory lasts; so are their labels, and polygons burnt over them. With a
+    cache all scenes are read from there.
     """
 
     def __init__(
-        self, index: SceneIndex, *, open_scenes: int = _OPEN_SCENES, decoded_bytes: int = _DECODED_BYTES
+        self,
+        index: SceneIndex,
+        *,
+        open_scenes: int = _OPEN_SCENES,
+        decoded_bytes: int = _DECODED_BYTES,
+        cache: SceneCache | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -59,11 +70,13 @@ class SceneReader:
             index: The scenes.
             open_scenes: Scenes whose files are open at once; fewer where they have many dates.
             decoded_bytes: Memory for decoded scenes.
+            cache: Where all scenes are kept decoded on disk.
         """
         self.index = index
+        self._cache = cache
         self._open_scenes = max(1, min(open_scenes, _OPEN_FILES // index.schema.steps))
         self._open_labels = open_scenes
-        self._decoded_left = decoded_bytes
+        self._decoded_bytes = self._decoded_left = decoded_bytes
         self._images: dict[str, tuple[NDArray[Any], NDArray[np.bool_]]] = {}
         self._masks: dict[str, NDArray[Any]] = {}
         self._polygons: LabelPolygons | None = None
@@ -71,13 +84,16 @@ class SceneReader:
 
     def _forget_handles(self) -> None:
         self._process = os.getpid()
+        bound_block_cache(_BLOCK_CACHE_BYTES)
         self._scenes: OrderedDict[str, Scene | SceneStack] = OrderedDict()
         self._labels: OrderedDict[str, Labels] = OrderedDict()
         # GDAL complains about files that are still open when the interpreter takes itself apart.
         weakref.finalize(self, _close_all, self._scenes, self._labels)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_scenes": None, "_labels": None, "_process": None}
+        """Neither handles nor pixels: a worker that is sent a copy decodes what it needs itself."""
+        left = {"_images": {}, "_masks": {}, "_decoded_left": self._decoded_bytes}
+        return {**self.__dict__, **left, "_scenes": None, "_labels": None, "_process": None}
 
     def _own_handles(self) -> None:
         if self._process != os.getpid():
@@ -87,10 +103,17 @@ class SceneReader:
         """Image and validity of a window, as `Scene.read` or `SceneStack.read` gives them."""
         decoded = self._decoded_image(scene_id)
         if decoded is None:
-            return self._scene(scene_id).read(window)
+            return self.read_file(scene_id, window)
         values, known = decoded
-        image = _cut(values, window, 0).astype(np.float32)
-        return image, _cut(known, window, False)
+        return _cut(values, window, np.float32(0)), _cut(known, window, np.bool_(False))
+
+    def read_file(self, scene_id: str, window: Window) -> Pixels:
+        """The same, always from the files."""
+        return self._scene(scene_id).read(window)
+
+    def read_target_file(self, scene_id: str, window: Window) -> NDArray[Any]:
+        """Classes as uint8, or values as float32, always from the files."""
+        return self.labels(scene_id).read(window)
 
     def read_labels(self, scene_id: str, window: Window) -> NDArray[np.uint8]:
         """Class indices or `IGNORE` of a window, `(h, w)`, whatever the image is there.
@@ -141,11 +164,14 @@ class SceneReader:
         """Classes as uint8, or values as float32."""
         decoded = self._decoded_labels(scene_id)
         if decoded is None:
-            return self.labels(scene_id).read(window)
-        return _cut(decoded, window, IGNORE if decoded.dtype == np.uint8 else np.nan)
+            return self.read_target_file(scene_id, window)
+        return _cut(decoded, window, decoded.dtype.type(IGNORE if decoded.dtype == np.uint8 else np.nan))
 
     def _decoded_image(self, scene_id: str) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
         if scene_id in self._images:
+            return self._images[scene_id]
+        if self._cache is not None:
+            self._open_kept(scene_id, self._cache)
             return self._images[scene_id]
         entry, schema = self.index.entry(scene_id), self.index.schema
         pixels = entry.grid.height * entry.grid.width * schema.steps
@@ -157,6 +183,12 @@ class SceneReader:
             self._decoded_left -= size
             self._images[scene_id] = decoded
         return decoded
+
+    def _open_kept(self, scene_id: str, cache: SceneCache) -> None:
+        kept = cache.open(scene_id, self)
+        self._images[scene_id] = kept.values, kept.valid
+        if kept.target is not None:
+            self._masks[scene_id] = kept.target
 
     def _decode(self, scene_id: str, entry: SceneEntry) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
         """A whole scene in its files' type, date by date: as float32 all dates may not fit the memory."""
@@ -175,6 +207,9 @@ class SceneReader:
 
     def _decoded_labels(self, scene_id: str) -> NDArray[Any] | None:
         if scene_id in self._masks:
+            return self._masks[scene_id]
+        if self._cache is not None:
+            self._open_kept(scene_id, self._cache)
             return self._masks[scene_id]
         entry = self.index.entry(scene_id)
         bytes_per_pixel = 1 if self.index.schema.quantity is None else 4
@@ -304,11 +339,16 @@ def _is_striped(entry: SceneEntry) -> bool:
     return entry.block_shape[1] == entry.grid.width
 
 
-def _cut[T: np.generic](values: NDArray[T], window: Window, fill: float) -> NDArray[T]:
-    """A window of an array whose last two axes are rows and columns, which it may reach beyond."""
+def _cut[T: np.generic](values: NDArray[Any], window: Window, fill: T) -> NDArray[T]:
+    """A window of an array whose last two axes are rows and columns, which it may reach beyond.
+
+    The result is of the filling's type.
+    """
     whole = Window(0, 0, values.shape[-2], values.shape[-1])
-    result = np.full((*values.shape[:-2], window.height, window.width), fill, values.dtype)
     inside = window.intersection(whole)
+    if inside == window:
+        return np.array(values[(..., *window.slices_in(whole))], dtype=fill.dtype)
+    result = np.full((*values.shape[:-2], window.height, window.width), fill)
     if inside is not None:
         result[(..., *inside.slices_in(window))] = values[(..., *inside.slices_in(whole))]
     return result

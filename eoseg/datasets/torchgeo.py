@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader
 
 from eoseg.batch import Batch
@@ -16,6 +15,7 @@ from eoseg.datasets.augment import Augmenter
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chips import ChipItem, collate
 from eoseg.datasets.config import AugmentConfig
+from eoseg.datasets.loader import TimedLoader, worker_options
 from eoseg.datasets.statistics import statistics_json
 from eoseg.datasets.torchgeo_build import build, data_root, set_up
 from eoseg.datasets.torchgeo_loading import (
@@ -303,14 +303,12 @@ class TorchGeoData(EOData):
         )
 
     def _loader(self, dataset: Any, **options: Any) -> DataLoader[ChipItem]:
-        return DataLoader(
+        return TimedLoader(
             dataset,
             batch_size=self.batch_size,
             collate_fn=collate,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
             worker_init_fn=reopen_files,
-            pin_memory=torch.cuda.is_available(),
+            **worker_options(self.num_workers, None),
             **options,
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import rasterio
-from rasterio.env import get_gdal_config
+from rasterio.env import get_gdal_config, set_gdal_config
 
 BLOCK_CACHE_BYTES = 64 * 2**20
 """GDAL's cache of decoded blocks, for all open rasters of a process together.
@@ -32,6 +32,16 @@ def gdal_settings(cache_bytes: int = BLOCK_CACHE_BYTES) -> Iterator[None]:
         finally:
             with rasterio.Env(GDAL_CACHEMAX=before):
                 pass
+
+
+def bound_block_cache(cache_bytes: int) -> None:
+    """Bound GDAL's block cache for the rest of the process, unless the environment sets GDAL_CACHEMAX.
+
+    Args:
+        cache_bytes: Size of the block cache in bytes.
+    """
+    if "GDAL_CACHEMAX" not in os.environ:
+        set_gdal_config("GDAL_CACHEMAX", cache_bytes)
 
 
 REMOTE_OPTIONS = {

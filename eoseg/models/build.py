@@ -26,6 +26,7 @@ def build_network(
     kind: Kind = "segmentation",
     encoder: str | None = None,
     weights: str | None = None,
+    new_bands: str = "average",
     args: Mapping[str, Plain] | None = None,
     chip_size: int = 64,
     steps: int = 1,
@@ -43,6 +44,8 @@ def build_network(
         weights: What the encoder starts from: None for random values, "imagenet" (or another of smp's
             weights for the encoder), or the name of torchgeo weights such as
             "ResNet18_Weights.SENTINEL2_ALL_MOCO".
+        new_bands: What bands that the weights do not know start from; see
+            `eoseg.models.pretrained.load_weights`.
         args: Options of the architecture: see its function.
         chip_size: Height and width of a training chip in pixels.
         steps: T, the number of dates of a sample.
@@ -73,11 +76,12 @@ def build_network(
         raise
     except (AssertionError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         reason = textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__
-        over = f" over the encoder '{bare_name(str(options['encoder']))}'" if "encoder" in options else ""
-        remedy = "Choose another encoder, such as resnet34." if over else "Change its options."
-        raise ConfigError(f"'{arch}' cannot be built{over}: {reason} {remedy}") from error
+        what = f" over the encoder '{bare_name(str(options['encoder']))}'" if "encoder" in options else ""
+        remedy = "Choose another encoder, such as resnet34." if what else "Change its options."
+        raise ConfigError(f"'{arch}' cannot be built{what}: {reason} {remedy}") from error
     if weights is not None:
-        load_weights(body, weights=weights, bands=bands, encoder=cast(str | None, options.get("encoder")))
+        over = cast(str | None, options.get("encoder"))
+        load_weights(body, weights=weights, bands=bands, encoder=over, new_bands=new_bands)
     return network
 
 
@@ -178,12 +182,9 @@ def _try_out(network: Network, dims: Dimensions) -> None:
     Parameters that no gradient reaches (stages of an encoder below the chosen depth) are frozen:
     training in several processes fails on parameters that wait for a gradient in vain.
     """
-    body, stride = network.body, network.output_stride
-    size = (2 * stride, 3 * stride)
-    if network.kind == "classification":
-        size = (dims.chip_size, dims.chip_size)
-    image = torch.zeros(1, dims.steps * dims.channels, *size)
-    expected = (1, dims.classes) if network.kind == "classification" else (1, dims.classes, *size)
+    body = network.body
+    image = network.trial_image(dims.chip_size, dims.steps)
+    expected = (1, dims.classes) if network.kind == "classification" else (1, dims.classes, *image.shape[2:])
     body.eval()  # batch statistics stay as they are
     with torch.enable_grad():
         logits = network.flat(dims.steps)(image)

@@ -14,17 +14,21 @@ import torch
 from torch import Tensor
 
 from eoseg.errors import CheckpointError, EosegError
+from eoseg.models.lora import has_lora, merge_lora
 from eoseg.recipe import Recipe
 
 NETWORK_PREFIX = "network."
 """What the names of the network's values start with in a checkpoint's state dict."""
+
+LORA_KEY = "eoseg_lora"
+"""Key of a checkpoint whose weights hold adapters of LoRA beside them: `{"alpha": ...}`."""
 
 
 def read_checkpoint(path: str | Path) -> tuple[Recipe, dict[str, Tensor]]:
     """Read recipe and weights.
 
     Returns:
-        The recipe, and the network's state dict on the CPU.
+        The recipe, and the network's state dict on the CPU, with adapters of LoRA added to its weights.
 
     Raises:
         CheckpointError: The file is missing, broken, or not a checkpoint of eoseg.
@@ -46,6 +50,8 @@ def read_checkpoint(path: str | Path) -> tuple[Recipe, dict[str, Tensor]]:
     }
     if not state:
         raise CheckpointError(f"{path} holds a recipe but no weights of a network. Use another checkpoint.")
+    if has_lora(state):
+        state = merge_lora(state, values.get(LORA_KEY, {}).get("alpha"))
     return recipe, state
 
 

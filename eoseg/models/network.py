@@ -148,6 +148,18 @@ class Network(nn.Module):
         """
         return self.body if self.takes_one_date else _Flat(self.body, self.kind, steps)
 
+    def trial_image(self, chip_size: int, steps: int = 1) -> Tensor:
+        """Zeros `(1, T*C, H, W)` for `flat`: the smallest image that has an inner part, or one chip.
+
+        Args:
+            chip_size: Height and width of a chip in pixels.
+            steps: T.
+        """
+        size = (2 * self.output_stride, 3 * self.output_stride)
+        if self.kind == "classification":
+            size = (chip_size, chip_size)
+        return torch.zeros(1, steps * len(self.normalize.bands), *size)
+
     @property
     def takes_one_date(self) -> bool:
         """Whether the body takes images of one date."""

@@ -35,7 +35,14 @@ _PARTS = ("body.encoder.", "body.trunk.")
 """Where a checkpoint keeps what other networks can start from."""
 
 
-def load_weights(body: nn.Module, *, weights: str, bands: Sequence[str], encoder: str | None = None) -> None:
+def load_weights(
+    body: nn.Module,
+    *,
+    weights: str,
+    bands: Sequence[str],
+    encoder: str | None = None,
+    new_bands: str = "average",
+) -> None:
     """Fill the part of a network that can be pretrained; its last layers keep their random values.
 
     Args:
@@ -47,18 +54,20 @@ def load_weights(body: nn.Module, *, weights: str, bands: Sequence[str], encoder
             as that of an autoencoder.
         bands: Names of the bands, in the order of the channels.
         encoder: Name of the encoder of a body that does not know it (`encoder_name`).
+        new_bands: What bands that the weights do not know start from: "average" (of all kernels), "zero", or
+            one of the bands of the weights, whose kernels are copied.
 
     Raises:
         ConfigError: There are no such weights, they are for another network, or cannot be downloaded.
         CheckpointError: The file is not a checkpoint of eoseg.
     """
     if weights.endswith(_FILES) or Path(weights).is_file():
-        _load_checkpoint(body, weights, bands, encoder)
+        _load_checkpoint(body, weights, bands, encoder, new_bands)
     elif hasattr(body, "encoder"):
         module, name = cast(nn.Module, body.encoder), _encoder_name(body, encoder)
-        load_encoder_weights(module, name, weights=weights, bands=bands)
+        load_encoder_weights(module, name, weights=weights, bands=bands, new_bands=new_bands)
     elif isinstance(body, TrunkClassifier) and body.origin is not None:
-        load_classifier_weights(body, weights=weights, bands=bands)
+        load_classifier_weights(body, weights=weights, bands=bands, new_bands=new_bands)
     else:
         raise ConfigError(
             f"This network has no pretrained weights, found weights '{weights}'. Set weights to null, or "
@@ -66,7 +75,9 @@ def load_weights(body: nn.Module, *, weights: str, bands: Sequence[str], encoder
         )
 
 
-def load_classifier_weights(body: TrunkClassifier, *, weights: str, bands: Sequence[str]) -> None:
+def load_classifier_weights(
+    body: TrunkClassifier, *, weights: str, bands: Sequence[str], new_bands: str = "average"
+) -> None:
     """Fill the trunk of a chip classifier with weights of torchvision, timm or torchgeo.
 
     Dense layers that look at a grid of features are folded to the chip's, which gives what torchvision's
@@ -76,6 +87,7 @@ def load_classifier_weights(body: TrunkClassifier, *, weights: str, bands: Seque
         body: Its `origin` says which library's weights fit.
         weights: As for `load_weights`.
         bands: Names of the bands, in the order of the channels.
+        new_bands: As for `load_weights`.
 
     Raises:
         ConfigError: There are no such weights, they are for another network, or cannot be downloaded.
@@ -98,7 +110,7 @@ def load_classifier_weights(body: TrunkClassifier, *, weights: str, bands: Seque
     else:
         fetch = _torchvision_weights if origin.library == "torchvision" else _timm_weights
         state, source, aliases = fetch(origin, weights), RGB, COLOR_CODES
-    start = Start(what, weights, source, aliases)
+    start = Start(what, weights, source, aliases, new_bands)
     # Some of torchgeo's transformers come without their last normalisation, which then starts at 1 and 0.
     optional = ("norm.", "fc_norm.") if origin.library == "timm" else ()
     state = _resized(state, body.trunk, origin)
@@ -143,7 +155,9 @@ def _unknown(origin: Origin, weights: str, known: Sequence[str] | dict[str, obje
     )
 
 
-def _load_checkpoint(body: nn.Module, path: str, bands: Sequence[str], encoder: str | None) -> None:
+def _load_checkpoint(
+    body: nn.Module, path: str, bands: Sequence[str], encoder: str | None, new_bands: str
+) -> None:
     """Start from the encoder or the trunk of a checkpoint of eoseg."""
     recipe, whole = read_checkpoint(path)
     state = {
@@ -175,7 +189,8 @@ def _load_checkpoint(body: nn.Module, path: str, bands: Sequence[str], encoder: 
             f"{path} was trained on the bands {', '.join(recipe.schema.bands)}, found {', '.join(bands)}: "
             "this network takes the same bands only."
         )
-    Start(what, path, recipe.schema.bands, COLORS).fill(module, state, inputs=inputs, bands=bands)
+    start = Start(what, path, recipe.schema.bands, COLORS, new_bands)
+    start.fill(module, state, inputs=inputs, bands=bands)
 
 
 def _encoder_name(body: nn.Module, encoder: str | None) -> str:

@@ -1,8 +1,9 @@
 """Pretrained weights for encoders, fitted to the bands at hand.
 
 The first convolution of pretrained weights has one kernel per band they were trained on. A band with
-the name of one of those starts from its kernel; any other band starts from the mean of all. Nothing is
-rescaled: the batch normalisation that follows adapts within a few steps. What happened is logged.
+the name of one of those starts from its kernel; any other band starts from the mean of all, from 0, or from
+a copy of one of them. Nothing is rescaled: the batch normalisation that follows adapts within a few steps.
+What happened is logged.
 """
 
 import logging
@@ -52,7 +53,9 @@ _SENSORS = {
 _BAND_CODE = re.compile(r"(?:sr_)?b0*(\d+)(a?)")
 
 
-def load_encoder_weights(encoder: nn.Module, name: str, *, weights: str, bands: Sequence[str]) -> None:
+def load_encoder_weights(
+    encoder: nn.Module, name: str, *, weights: str, bands: Sequence[str], new_bands: str = "average"
+) -> None:
     """Fill an encoder with pretrained weights, downloaded where they are not in the cache.
 
     Args:
@@ -60,6 +63,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, *, weights: str, bands: 
         name: Its name, as `resolve_encoder` returns it.
         weights: "imagenet" or another of smp's weights for this encoder, or the name of torchgeo weights.
         bands: Names of the bands, in the order of the channels.
+        new_bands: What bands that the weights do not know start from; see `Start`.
 
     Raises:
         ConfigError: There are no such weights, they are for another encoder, or cannot be downloaded.
@@ -75,7 +79,7 @@ def load_encoder_weights(encoder: nn.Module, name: str, *, weights: str, bands: 
         state, source, aliases = _smp_weights(weights, name, depth), RGB, COLOR_CODES
     if is_timm(name) and not any(key.startswith("model.") for key in state):
         state = {f"model.{key}": value for key, value in state.items()}  # smp wraps timm's models
-    start = Start(f"encoder '{name}'", weights, source, aliases)
+    start = Start(f"encoder '{name}'", weights, source, aliases, new_bands)
     start.fill(encoder, state, inputs=input_layers(encoder, name), bands=bands)
 
 
@@ -91,6 +95,8 @@ class Start:
     """Names of the bands that the weights were trained on."""
     aliases: Mapping[str, str]
     """Other names of these bands."""
+    new_bands: str = "average"
+    """What other bands start from: "average" (of all kernels), "zero", or a band whose kernels are copied."""
 
     def fill(
         self,
@@ -111,7 +117,7 @@ class Start:
             optional: What names start with that `state` may lack.
 
         Raises:
-            ConfigError: A value is missing, or has another shape.
+            ConfigError: A value is missing, or has another shape, or `new_bands` is no band of the weights.
         """
         own = module.state_dict()
         missing = [
@@ -132,10 +138,27 @@ class Start:
             )
         kernels = _matching_kernels(bands, self.source, self.aliases)
         fitted = {key: state[key] for key in own if key in state}
+        copied = self._copied()
         for key in inputs:
-            fitted[key] = _adapt(state[key], kernels)
+            kernel = state[key]
+            new = kernel[:, copied].mean(dim=1) if copied else torch.zeros_like(kernel[:, 0])
+            fitted[key] = _adapt(kernel, kernels, new)
         module.load_state_dict({**own, **fitted})
         self._log(bands, kernels)
+
+    def _copied(self) -> list[int]:
+        """Places of the kernels from whose mean other bands start; none for 0."""
+        if self.new_bands == "zero":
+            return []
+        if self.new_bands == "average":
+            return list(range(len(self.source)))
+        found = _matching_kernels([self.new_bands], self.source, self.aliases)[0]
+        if not found:
+            raise ConfigError(
+                f"new_bands is average, zero, or one of the bands of '{self.weights}' "
+                f"({', '.join(dict.fromkeys(self.source))}); found '{self.new_bands}'."
+            )
+        return found
 
     def _log(self, bands: Sequence[str], places: Sequence[Sequence[int]]) -> None:
         own = [band for band, found in zip(bands, places, strict=True) if found]
@@ -144,7 +167,11 @@ class Start:
         if own:
             parts.append(f"{', '.join(own)} from the kernels of their own band")
         if rest:
-            parts.append(f"{', '.join(rest)} from the mean of {', '.join(dict.fromkeys(self.source))}")
+            source = {
+                "average": f"the mean of {', '.join(dict.fromkeys(self.source))}",
+                "zero": "0",
+            }.get(self.new_bands, f"a copy of {self.new_bands}")
+            parts.append(f"{', '.join(rest)} from {source}")
         logger.info("The %s starts from '%s': %s.", self.what, self.weights, "; ".join(parts))
 
 
@@ -312,8 +339,12 @@ def _canonical(band: str, aliases: Mapping[str, str]) -> str:
     return aliases.get(name, name)
 
 
-def _adapt(kernel: Tensor, places: Sequence[Sequence[int]]) -> Tensor:
-    """Choose the kernels of the bands: (out, pretrained bands, h, w) to (out, bands, h, w)."""
-    mean = kernel.mean(dim=1)  # (out, h, w)
-    chosen = [kernel[:, list(found)].mean(dim=1) if found else mean for found in places]
-    return torch.stack(chosen, dim=1)
+def _adapt(kernel: Tensor, places: Sequence[Sequence[int]], new: Tensor) -> Tensor:
+    """Choose the kernels of the bands: (out, pretrained bands, h, w) to (out, bands, h, w).
+
+    Args:
+        kernel: That of the weights.
+        places: For each band those of the pretrained bands with its name.
+        new: What a band without any takes, (out, h, w).
+    """
+    return torch.stack([kernel[:, list(found)].mean(dim=1) if found else new for found in places], dim=1)

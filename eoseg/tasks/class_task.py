@@ -15,6 +15,7 @@ from eoseg.metrics import Scores, score
 from eoseg.models import build_network, network_config
 from eoseg.recipe import Recipe, Scaling, Schema, Statistics
 from eoseg.tasks.counts import BINS, ClassCounts, ProbabilityCounts, Sums
+from eoseg.tasks.finetune import FinetuneConfig
 from eoseg.tasks.measures import Measured, Measures
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
 from eoseg.tasks.task import Task, require_labels, require_time, usable
@@ -39,6 +40,7 @@ class ClassTask(Task):
         arch: str | None = None,
         encoder: str | None = None,
         weights: str | None = None,
+        finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008 (frozen)
         network_args: dict[str, int | float | str | bool] | None = None,
         loss: str | list[LossTerm] = "cross_entropy",
         class_weights: list[float] | Literal["balanced"] | None = None,
@@ -56,6 +58,8 @@ class ClassTask(Task):
                 resnet34 or mit_b0.
             weights: What to start from: nothing by default, "imagenet", the name of torchgeo weights such as
                 ResNet18_Weights.SENTINEL2_ALL_MOCO, or a checkpoint of PretrainTask.
+            finetune: How the network goes on from `weights`: new_bands, freeze, unfreeze_every, lr_decay,
+                lora_rank and lora_alpha.
             network_args: Further options of the architecture.
             loss: cross_entropy, focal, dice, jaccard, lovasz, tversky or perceptron; or a list of terms with
                 name, weight and args, which are summed.
@@ -86,6 +90,7 @@ class ClassTask(Task):
             num_classes=len(schema.classes),
             encoder=encoder,
             weights=weights,
+            new_bands=finetune.new_bands,
             args=network_args,
             chip_size=chip_size,
             steps=schema.steps,
@@ -100,6 +105,8 @@ class ClassTask(Task):
             network_config=network_config(network, chosen, encoder=encoder, args=network_args),
             optimizer=optimizer,
             scheduler=scheduler,
+            finetune=finetune,
+            weights=weights,
         )
         self._loss_terms = loss
         self._class_weights = class_weights

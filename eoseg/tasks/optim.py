@@ -81,8 +81,14 @@ class SchedulerConfig:
             _check_args(_scheduler_class(self.name), self.args, given=_filled_in(self.name))
 
 
-def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+def build_optimizer(
+    config: OptimizerConfig, parameters: Iterable[nn.Parameter] | list[dict[str, Any]]
+) -> optim.Optimizer:
     """Make the optimiser.
+
+    Args:
+        config: Which.
+        parameters: What it trains, or groups of it with rates of their own.
 
     Raises:
         ConfigError: torch refuses a value.

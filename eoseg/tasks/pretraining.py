@@ -12,6 +12,7 @@ from eoseg.models import Kind, build_network, network_config
 from eoseg.models.autoencoder import Autoencoder
 from eoseg.recipe import Schema
 from eoseg.tasks.counts import Sums, ValueSums
+from eoseg.tasks.finetune import FinetuneConfig
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
 from eoseg.tasks.task import Task
 
@@ -38,6 +39,7 @@ class PretrainTask(Task):
         arch: str = "autoencoder",
         encoder: str | None = None,
         weights: str | None = None,
+        finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008 (frozen)
         network_args: dict[str, int | float | str | bool] | None = None,
         optimizer: OptimizerConfig = OptimizerConfig(),  # noqa: B008 (frozen)
         scheduler: SchedulerConfig = SchedulerConfig(),  # noqa: B008 (frozen)
@@ -50,6 +52,8 @@ class PretrainTask(Task):
             arch: autoencoder.
             encoder: Any convolutional encoder of segmentation_models_pytorch or timm.
             weights: What to start from: nothing by default, "imagenet", or the name of torchgeo weights.
+            finetune: How the network goes on from `weights`: new_bands, freeze, unfreeze_every, lr_decay,
+                lora_rank and lora_alpha.
             network_args: Further options of the architecture, such as mask_ratio.
             optimizer: Any optimiser of torch.optim: name, lr and args.
             scheduler: cosine, onecycle, plateau, constant or any class of torch.optim.lr_scheduler:
@@ -71,6 +75,7 @@ class PretrainTask(Task):
             num_classes=len(schema.bands),
             encoder=encoder,
             weights=weights,
+            new_bands=finetune.new_bands,
             args=network_args,
             chip_size=chip_size,
         )
@@ -83,6 +88,8 @@ class PretrainTask(Task):
             network_config=network_config(network, arch, encoder=encoder, args=network_args),
             optimizer=optimizer,
             scheduler=scheduler,
+            finetune=finetune,
+            weights=weights,
         )
 
     def make_counts(self) -> Sums:

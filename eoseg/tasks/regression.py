@@ -12,6 +12,7 @@ from eoseg.metrics import score_values
 from eoseg.models import Kind, build_network, network_config
 from eoseg.recipe import Schema, Statistics
 from eoseg.tasks.counts import Sums, ValueSums
+from eoseg.tasks.finetune import FinetuneConfig
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
 from eoseg.tasks.task import Task, require_labels, require_time, usable
 
@@ -33,6 +34,7 @@ class RegressionTask(Task):
         arch: str = "unet",
         encoder: str | None = None,
         weights: str | None = None,
+        finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008 (frozen)
         network_args: dict[str, int | float | str | bool] | None = None,
         loss: Literal["mse", "mae", "huber"] = "mse",
         huber_delta: float | None = None,
@@ -48,6 +50,8 @@ class RegressionTask(Task):
             encoder: Of architectures over an encoder: any of segmentation_models_pytorch or timm.
             weights: What to start from: nothing by default, "imagenet", the name of torchgeo weights, or a
                 checkpoint of PretrainTask.
+            finetune: How the network goes on from `weights`: new_bands, freeze, unfreeze_every, lr_decay,
+                lora_rank and lora_alpha.
             network_args: Further options of the architecture.
             loss: mse (mean squared error), mae (mean absolute error) or huber (Huber 1964), all of errors
                 divided by the standard deviation of the training labels.
@@ -80,6 +84,7 @@ class RegressionTask(Task):
             num_classes=1,
             encoder=encoder,
             weights=weights,
+            new_bands=finetune.new_bands,
             args=network_args,
             chip_size=chip_size,
             regression=True,
@@ -91,6 +96,8 @@ class RegressionTask(Task):
             network_config=network_config(network, arch, encoder=encoder, args=network_args),
             optimizer=optimizer,
             scheduler=scheduler,
+            finetune=finetune,
+            weights=weights,
         )
         if self.fitted_body is not None and loss != "mse":
             raise ConfigError(f"'{arch}' is fitted in one go, so loss has no effect. Leave it out.")

@@ -1,11 +1,10 @@
 """What all tasks share: one step for the three stages, exact figures, a recipe in each checkpoint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn, optim
@@ -16,6 +15,8 @@ from eoseg.models import FittedBody, Kind, Network
 from eoseg.recipe import Plain, Recipe, Schema, Statistics
 from eoseg.tasks.averaging import AverageWeights
 from eoseg.tasks.counts import Sums
+from eoseg.tasks.finetune import FinetuneConfig, Finetuning
+from eoseg.tasks.limits import require_chip_size, require_one_process
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
 
 TIMES: dict[Kind, str] = {
@@ -59,6 +60,8 @@ class Task(LightningModule, ABC):
         network_config: dict[str, Plain],
         optimizer: OptimizerConfig,
         scheduler: SchedulerConfig,
+        finetune: FinetuneConfig = FinetuneConfig(),  # noqa: B008 (frozen)
+        weights: str | None = None,
     ) -> None:
         """Build the task.
 
@@ -69,6 +72,8 @@ class Task(LightningModule, ABC):
             network_config: What `eoseg.models.network_config` says of the network.
             optimizer: The optimiser and its learning rate.
             scheduler: How the learning rate changes.
+            finetune: How the network goes on from `weights`.
+            weights: What the network started from, None for random values.
 
         Raises:
             ConfigError: The chip size does not suit the network's output stride, the data have another
@@ -76,7 +81,7 @@ class Task(LightningModule, ABC):
         """
         super().__init__()
         require_time(type(self).__name__, self.kind, schema)
-        _require_chip_size(chip_size, network.output_stride)
+        require_chip_size(chip_size, network.output_stride)
         self.schema = schema
         self.chip_size = chip_size
         self.network = network
@@ -86,6 +91,9 @@ class Task(LightningModule, ABC):
         self.statistics: Statistics | None = None
         self.provenance: dict[str, Plain] = {}
         self._average = None if optimizer.average is None else AverageWeights(optimizer.average)
+        self._finetuning = Finetuning(
+            finetune, network, weights=weights, chip_size=chip_size, steps=schema.steps
+        )
         self._counts = nn.ModuleDict({stage: self.make_counts() for stage in ("val", "test")})
         if self.fitted_body is not None:
             self.automatic_optimization = False
@@ -247,7 +255,7 @@ class Task(LightningModule, ABC):
             ConfigError: A network that is fitted in one go is to do so on a GPU or in several processes.
         """
         if self.fitted_body is not None:
-            _require_one_process(str(self.network_config["arch"]), self.trainer, stage)
+            require_one_process(str(self.network_config["arch"]), self.trainer, stage)
         if stage == "fit" and self.statistics is None:
             source = cast(DataSource, self.trainer.datamodule)  # type: ignore[attr-defined]
             self.use_statistics(source.statistics)
@@ -263,7 +271,7 @@ class Task(LightningModule, ABC):
         """Lightning's hook."""
         if self.fitted_body is not None:
             return optim.SGD([nn.Parameter(torch.zeros(()))], lr=0.0)  # counts steps; see training_step
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        trained = self._finetuning.groups(self.parameters(), self.optimizer_config.lr)
         optimizer = build_optimizer(self.optimizer_config, trained)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = build_scheduler(
@@ -274,16 +282,17 @@ class Task(LightningModule, ABC):
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
 
     def configure_callbacks(self) -> list[Callback]:
-        """Average the weights, where asked for; Lightning's hook."""
-        return [] if self._average is None else [self._average]
+        """Fine-tune, and average the weights where asked for; Lightning's hook."""
+        return [self._finetuning] if self._average is None else [self._finetuning, self._average]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the recipe."""
         checkpoint["eoseg"] = self.recipe().to_dict()
+        self._finetuning.write(checkpoint)
         if self._average is not None:
             self._average.write(checkpoint)
 
-    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the statistics from a checkpoint that was trained for the same bands and classes.
 
         Raises:
@@ -307,6 +316,7 @@ class Task(LightningModule, ABC):
         self.use_statistics(recipe.statistics)
         self.provenance = recipe.provenance
         self.take_threshold(recipe.threshold)
+        self._finetuning.read(checkpoint)
         if self._average is not None:
             self._average.read(checkpoint)
 
@@ -362,34 +372,4 @@ def require_labels(task: str, schema: Schema) -> None:
         raise ConfigError(
             f"{task} learns from labels, but the data have none. Name 'labels' with 'classes' or 'quantity' "
             "in the data, or use PretrainTask."
-        )
-
-
-def _require_chip_size(chip_size: int, stride: int) -> None:
-    if chip_size % stride:
-        below, above = chip_size // stride * stride, -(-chip_size // stride) * stride
-        nearest = f"{below} or {above}" if below else str(above)
-        raise ConfigError(
-            f"chip_size {chip_size} does not suit the network, whose sizes are multiples of {stride}. "
-            f"Set chip_size to {nearest}."
-        )
-
-
-def _require_one_process(arch: str, trainer: Trainer, stage: str) -> None:
-    device = trainer.strategy.root_device
-    if device.type != "cpu":
-        raise ConfigError(
-            f"'{arch}' runs on the CPU, on all its cores; found {device}. Set trainer.accelerator: cpu."
-        )
-    if stage != "fit":
-        return
-    if trainer.world_size > 1:
-        raise ConfigError(
-            f"'{arch}' is fitted by one process, on all cores; found {trainer.world_size} processes. Set "
-            "trainer.devices: 1."
-        )
-    if trainer.val_check_interval != 1.0 or trainer.check_val_every_n_epoch != 1:
-        raise ConfigError(
-            f"'{arch}' is fitted once all training chips were seen, before the validation. Leave "
-            "val_check_interval and check_val_every_n_epoch out."
         )

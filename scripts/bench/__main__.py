@@ -1,4 +1,4 @@
-"""Measure `eoseg predict`: `.venv/bin/python scripts/bench NAME... [--out FILE.json] [--table FILE.md]`.
+"""Measure eoseg: `.venv/bin/python scripts/bench NAME... [--out FILE.json] [--table FILE.md]`.
 
 efficiency  CPU time of the network / of a whole run, U-Net over ResNet-18, 4 and 10 bands
 speed       the default way to run the network against every other way on this machine
@@ -7,6 +7,9 @@ memory      peak above the warm process at 4096, 8192 and 16384 px
 ranks       two one-thread ranks against one
 resume      what five `kill -9` cost
 peers       other programs on the same weights and scene (see `scripts/bench/setup_peers`)
+feed        chips per second and core for training, beside torchgeo's samplers; memory over an epoch
+overhead    a training step beside the same in a bare loop of PyTorch
+processes   two one-thread processes of training against one
 
 Each figure is a ratio within one run or CPU time on one thread, since machines are seldom quiet. Public tools
 only; scenes and networks are synthetic. The exit status says whether all limits hold.
@@ -29,6 +32,7 @@ from figures import Figure, to_json, to_table
 from eoseg.predict import keep_freed_memory
 
 BENCHES = ("efficiency", "speed", "capacity", "memory", "ranks", "resume", "peers")
+TRAINING = ("feed", "overhead", "processes")
 SIDES = {"resume": 4096, "ranks": 4096, "efficiency": 4096, "capacity": 4096}
 
 
@@ -37,7 +41,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("benches", nargs="+", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument(
+        "benches",
+        nargs="+",
+        choices=(*BENCHES, *TRAINING),
+        metavar="NAME",
+        help=", ".join((*BENCHES, *TRAINING)),
+    )
     parser.add_argument("--side", type=int, metavar="PX", help="of the scene, where the bench has one")
     parser.add_argument(
         "--folder", type=Path, help="where to keep scenes and maps (default: a temporary one)"

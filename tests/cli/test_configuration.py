@@ -114,6 +114,31 @@ def test_fit_takes_its_arguments_as_they_are() -> None:
     assert expand("fit", ["--config", "a.yaml", "--no-wandb"]) == ["--config", "a.yaml", "--run.wandb=false"]
 
 
+@pytest.mark.parametrize("joined", [True, False])
+def test_the_size_of_a_batch_has_a_short_form(joined: bool) -> None:
+    def given(value: str) -> list[str]:
+        return [f"--batch-size={value}"] if joined else ["--batch-size", value]
+
+    assert expand("fit", ["-c", "a", *given("4"), "-x"]) == ["-c", "a", "--data.init_args.batch_size=4", "-x"]
+    callback = "--trainer.callbacks+=eoseg.tasks.batch_size.AutoBatchSize"
+    assert expand("fit", given("auto")) == [callback]
+    assert expand("test", ["--config=a", *given("4")]) == ["--config=a", "--data.init_args.batch_size=4"]
+
+
+@pytest.mark.parametrize(
+    ("command", "value", "message"),
+    [
+        ("fit", "largest", r"--batch-size is a number, or auto for the largest that fits; found 'largest'"),
+        ("fit", "-1", r"found '-1'"),
+        ("fit", "", r"found ''"),
+        ("test", "auto", r"--batch-size is a number; found 'auto'"),
+    ],
+)
+def test_a_batch_size_that_is_none_is_refused(command: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        expand(command, ["--config=a", "--batch-size", value])
+
+
 def test_a_configuration_of_a_class_of_ones_own_is_left_to_the_parser() -> None:
     check_config({"model": {"class_path": "my.Task", "init_args": {"anything": 1}}}, where="x.yaml")
     with pytest.raises(ConfigError, match="In 'model': .*no class 'MyTask'"):

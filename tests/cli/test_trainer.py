@@ -146,3 +146,24 @@ def test_leakage_is_allowed_where_training_begins(tmp_path: Path) -> None:
     assert expand("fit", ["--allow-leakage"]) == ["--allow_leakage=true"]
     with pytest.raises(ConfigError, match="--allow-leakage is for 'eoseg fit'"):
         expand("test", [str(tmp_path), "--allow-leakage"])
+
+
+def test_a_run_says_what_it_waited_for_and_takes_the_largest_batch_and_a_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eoseg.models import Network
+
+    forward = Network.forward
+
+    def limited(self: Network, image: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        if self.training and len(image) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, image, *rest)
+
+    monkeypatch.setattr(Network, "forward", limited)
+    cache = f"--data.init_args.cache={tmp_path / 'cache'}"
+    latest = run(tmp_path, "--batch-size", "auto", cache, "--run.panels_every=0") / "toy" / "latest"
+    assert json.loads((latest / "batch_size.json").read_text()) == {"batch_size": 5}
+    assert 0 <= json.loads((latest / "figures.json").read_text())["figures"]["train/data_wait"] <= 1
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+    main(["test", str(latest), "--no-wandb"])  # what the run was made with is in its configuration

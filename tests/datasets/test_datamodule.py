@@ -63,6 +63,26 @@ def test_workers_read_the_same_chips(folder: Path):
         assert torch.equal(one["image"], other["image"])
 
 
+@pytest.mark.parametrize(
+    ("start", "workers", "is_cached"), [("fork", 2, False), ("fork", 2, True), ("spawn", 1, False)]
+)
+def test_no_open_file_is_shared_with_workers(tmp_path: Path, start: Any, workers: int, is_cached: bool):
+    # Tiled files stay open and are not decoded: a handle that two processes share would mix their reads.
+    sizes = dict.fromkeys("abcdef", (64, 80))
+    source = make_data(tmp_path, sizes, tiled=True, blockxsize=16, blockysize=16, compress="deflate")
+    options: dict[str, Any] = {"batch_size": 4, "chips_per_epoch": 64, "split": SplitConfig(val=0, test=0)}
+    cache = str(tmp_path / "cache") if is_cached else None
+    alone = SceneData(source, 16, **options)
+    expected = [batch["image"] for batch in alone.train_dataloader()]
+    data = SceneData(source, 16, num_workers=workers, worker_start=start, cache=cache, **options)
+    assert data.statistics.valid_pixels  # opens every file, before the workers start
+    loader = data.train_dataloader()
+    for _ in range(2 if start == "fork" else 1):
+        for ours, batch in zip(expected, loader, strict=True):
+            assert torch.equal(ours, batch["image"])
+            data.panel_chips("train", 1)  # the first process reads meanwhile
+
+
 def test_what_the_run_must_remember_is_written(folder: Path, tmp_path: Path):
     data = data_of(folder)
     data.prepare_data()  # without a run folder nothing is written
@@ -109,6 +129,7 @@ def test_a_chip_larger_than_its_scene_is_filled_up_as_invalid(tmp_path: Path):
         (16, {"chips_per_epoch": 0}, r"data.chips_per_epoch must be at least 1"),
         (16, {"num_workers": -1}, r"data.num_workers must be at least 0"),
         (16, {"seed": -1}, r"data.seed must be at least 0"),
+        (16, {"worker_start": "spawn"}, r"worker_start: spawn has no effect without workers"),
     ],
 )
 def test_impossible_numbers_are_refused(folder: Path, chip_size: int, options: dict[str, int], message: str):

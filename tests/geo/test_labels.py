@@ -36,6 +36,18 @@ def test_values_become_class_indices_in_any_type(make_scene: MakeScene, dtype: s
     np.testing.assert_array_equal(read(path), [[0, 1], [1, 0]])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_the_table_of_small_integers_says_what_a_search_says(make_scene: MakeScene, dtype: str):
+    held = np.array([[3, 5, 7, 9, 100, 3]], dtype)
+    path = make_scene("l.tif", held, nodata=100)
+    labels = RasterLabels(path, classes=CLASSES, ignore=[9])
+    assert labels._table is not None
+    found = labels.read(Window(0, 0, 1, 6))
+    np.testing.assert_array_equal(found, [[0, 1, 1, IGNORE, IGNORE, 0]])
+    labels._table = None
+    np.testing.assert_array_equal(labels.read(Window(0, 0, 1, 6)), found)
+
+
 def test_no_label_is_nodata_listed_values_and_255(make_scene: MakeScene):
     path = make_scene("l.tif", np.array([[3, 0], [255, 9]], np.uint8), nodata=0)
     np.testing.assert_array_equal(read(path, ignore=[9]), [[0, IGNORE], [IGNORE, IGNORE]])

@@ -4,7 +4,7 @@ import pytest
 import rasterio
 from rasterio.env import get_gdal_config
 
-from eoseg.geo.settings import BLOCK_CACHE_BYTES, gdal_settings
+from eoseg.geo.settings import BLOCK_CACHE_BYTES, bound_block_cache, gdal_settings
 
 
 def cache_bytes() -> int:
@@ -29,3 +29,17 @@ def test_the_cache_is_restored_after_an_error() -> None:
     with pytest.raises(KeyError), gdal_settings():
         raise KeyError
     assert cache_bytes() == before
+
+
+def test_a_bound_for_the_rest_of_the_process_leaves_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache_bytes()
+    monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+    try:
+        bound_block_cache(5 * 2**20)
+        assert cache_bytes() == 5 * 2**20
+        monkeypatch.setenv("GDAL_CACHEMAX", "7")
+        bound_block_cache(6 * 2**20)
+        assert cache_bytes() == 5 * 2**20
+    finally:
+        monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+        bound_block_cache(before)

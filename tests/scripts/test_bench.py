@@ -54,3 +54,35 @@ def test_a_small_bench_runs_and_writes_both_forms(tmp_path: Path) -> None:
     assert result.returncode in (0, 1), result.stderr  # whether the limits hold is not judged here
     assert len(json.loads(written.read_text())["figures"]) == 5
     assert "| capacity | reading the scene alone |" in table.read_text()
+
+
+def test_a_step_is_measured_beside_a_bare_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    for name in ("figures", "training", "world", "overhead"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import overhead
+
+    monkeypatch.setattr(overhead, "CASES", (("small", 32, 1, 10, {"arch": "mlp"}, True),))
+    (found,) = overhead.measure(tmp_path)
+    assert found.limit == 1.03
+    assert found.value > 0
+    taken = json.loads((tmp_path / "turns.json").read_text())
+    assert (len(taken["bare"]), len(taken["eoseg"])) == (10, 9)
+
+
+def test_the_chips_of_the_bench_of_reading_are_those_of_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    for name in ("figures", "world", "feed"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import feed
+
+    for name, value in (("CHIP", 32), ("BATCH", 2), ("SIDE", 128), ("SCENES", 2)):
+        monkeypatch.setattr(feed, name, value)
+    feed.write_world(tmp_path)
+    ours = next(iter(feed.eoseg_loader(tmp_path, labelled=True, chips=4)))
+    theirs = next(iter(feed.torchgeo_loader(tmp_path, "RandomPatchSampler", labelled=True)))
+    for batch in (ours, theirs):
+        assert tuple(batch["image"].shape) == (2, 4, 32, 32)
+        assert batch["mask"].shape[-2:] == (32, 32)
