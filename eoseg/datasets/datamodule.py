@@ -15,6 +15,7 @@ from eoseg.datasets.chips import Chip, ChipDataset, ChipItem, collate, grid_chip
 from eoseg.datasets.config import AugmentConfig, SceneSource, SplitConfig, check_chip_size
 from eoseg.datasets.index import SceneIndex, load_index
 from eoseg.datasets.reader import SceneReader
+from eoseg.datasets.resumable import ResumableLoader, calm_worker
 from eoseg.datasets.sampler import EveryChip, RandomChips
 from eoseg.datasets.splits import SPLITS, Split, make_split
 from eoseg.datasets.statistics import TrainingSurvey, statistics_json, survey_training
@@ -177,7 +178,7 @@ class SceneData(EOData):
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(sampler)
+        return self._loader(ResumableLoader, sampler)
 
     def val_dataloader(self) -> DataLoader[ChipItem] | list[DataLoader[ChipItem]]:
         """Every chip of the validation regions; nothing where the split leaves none."""
@@ -210,14 +211,20 @@ class SceneData(EOData):
         if self.trainer is None or not self.trainer.training:
             return batch
         rank, _ = self._process()
-        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank)
+        number = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank, number=number)
 
     def _every_chip(self, stage: str) -> DataLoader[ChipItem]:
         rank, world_size = self._process()
-        return self._loader(EveryChip(self.chips(stage), split=stage, rank=rank, world_size=world_size))
+        chips = EveryChip(
+            self.chips(stage), split=stage, batch_size=self.batch_size, rank=rank, world_size=world_size
+        )
+        return self._loader(DataLoader, chips)
 
-    def _loader(self, sampler: RandomChips | EveryChip) -> DataLoader[ChipItem]:
-        return DataLoader(
+    def _loader(
+        self, kind: type[DataLoader[ChipItem]], sampler: RandomChips | EveryChip
+    ) -> DataLoader[ChipItem]:
+        return kind(
             ChipDataset(self.reader),
             batch_size=self.batch_size,
             sampler=cast("torch.utils.data.Sampler[int]", sampler),
@@ -225,6 +232,7 @@ class SceneData(EOData):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=calm_worker(),
         )
 
     def _process(self) -> tuple[int, int]:

@@ -13,8 +13,9 @@ from eoseg.metrics import Scores, score
 from eoseg.models import build_network, network_config
 from eoseg.recipe import Schema, Statistics
 from eoseg.tasks.counts import ClassCounts, ProbabilityCounts, Sums
+from eoseg.tasks.needs import require_labels, require_time
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
-from eoseg.tasks.task import Task, require_labels, require_time, usable
+from eoseg.tasks.task import Task, usable
 
 _NO_CHANGE = ("unchanged", "nochange", "nonchange", "stable", "background")
 """Names of "no change", letters only, that must not stand for a change."""

@@ -12,8 +12,9 @@ from eoseg.metrics import score_values
 from eoseg.models import Kind, build_network, network_config
 from eoseg.recipe import Schema, Statistics
 from eoseg.tasks.counts import Sums, ValueSums
+from eoseg.tasks.needs import require_labels, require_time
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
-from eoseg.tasks.task import Task, require_labels, require_time, usable
+from eoseg.tasks.task import Task, usable
 
 _LOSSES = ("mse", "mae", "huber")
 

@@ -1,35 +1,33 @@
 """What all tasks share: one step for the three stages, exact figures, a recipe in each checkpoint."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn, optim
 
 from eoseg.batch import Batch
-from eoseg.errors import CheckpointError, ConfigError, DataError
+from eoseg.errors import CheckpointError, ConfigError, LossError
 from eoseg.models import FittedBody, Kind, Network
 from eoseg.recipe import Plain, Recipe, Schema, Statistics
 from eoseg.tasks.averaging import AverageWeights
-from eoseg.tasks.counts import Sums
-from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
+from eoseg.tasks.counts import LossMean, Sums
+from eoseg.tasks.needs import require_chip_size, require_one_process, require_time
+from eoseg.tasks.optim import BatchRule, OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
 
-TIMES: dict[Kind, str] = {
-    "segmentation": "single",
-    "classification": "single",
-    "change": "pair",
-    "series": "series",
-    "pretraining": "single",
-}
-"""Which data each kind of network takes."""
+
+_log = logging.getLogger(__name__)
 
 
 class DataSource(Protocol):
     """What a task asks of the datamodule that feeds it."""
+
+    batch_size: int
 
     @property
     def statistics(self) -> Statistics:
@@ -76,7 +74,7 @@ class Task(LightningModule, ABC):
         """
         super().__init__()
         require_time(type(self).__name__, self.kind, schema)
-        _require_chip_size(chip_size, network.output_stride)
+        require_chip_size(chip_size, network.output_stride)
         self.schema = schema
         self.chip_size = chip_size
         self.network = network
@@ -85,7 +83,9 @@ class Task(LightningModule, ABC):
         self.scheduler_config = scheduler
         self.statistics: Statistics | None = None
         self.provenance: dict[str, Plain] = {}
-        self._average = None if optimizer.average is None else AverageWeights(optimizer.average)
+        averaged = optimizer.average is not None or optimizer.ema is not None
+        self._average = AverageWeights(optimizer.average, decay=optimizer.ema) if averaged else None
+        self._losses = {stage: LossMean() for stage in ("val", "test")}
         self._counts = nn.ModuleDict({stage: self.make_counts() for stage in ("val", "test")})
         if self.fitted_body is not None:
             self.automatic_optimization = False
@@ -144,7 +144,7 @@ class Task(LightningModule, ABC):
             stage: "train", "val" or "test".
 
         Raises:
-            DataError: The loss is no longer a finite number.
+            LossError: The loss is no longer a finite number.
         """
         logits = self(batch["image"], batch["valid"], batch.get("days"))
         loss = self.compute_loss(logits, batch)
@@ -154,24 +154,22 @@ class Task(LightningModule, ABC):
         return loss
 
     def check_and_log(self, loss: Tensor, batch: Batch, stage: str) -> None:
-        """Log the loss of a batch.
+        """Log the loss of a batch, or keep it for the mean over an epoch of validation or test.
 
         Raises:
-            DataError: It is no longer a finite number.
+            LossError: It is no longer a finite number.
         """
-        if stage == "train" and not torch.isfinite(loss.detach()):
-            raise DataError(
+        samples = batch["image"].shape[0]
+        if stage != "train":
+            self._losses[stage].update(loss, samples)
+            return
+        if not torch.isfinite(loss.detach()):
+            raise LossError(
                 f"The loss is {loss.item()} at step {self.global_step}, on chips "
-                f"{', '.join(batch['id'][:4])}. Lower the learning rate, or look at these chips."
+                f"{', '.join(batch['id'][:4])}. Lower the learning rate, or look at these chips.",
+                samples=batch["id"],
             )
-        self.log(
-            f"{stage}/loss",
-            loss,
-            on_step=stage == "train",
-            on_epoch=True,
-            batch_size=batch["image"].shape[0],
-            sync_dist=stage != "train",
-        )
+        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=samples)
 
     def training_step(self, batch: Batch) -> Tensor | None:
         """Lightning's hook."""
@@ -196,6 +194,7 @@ class Task(LightningModule, ABC):
     def on_validation_epoch_start(self) -> None:
         """Start counting afresh; a network that is fitted in one go learns now."""
         self.counts("val").reset()
+        self._losses["val"].reset()
         if self.fitted_body is None or self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         self.fitted_body.fit(self.class_weights())
@@ -208,6 +207,7 @@ class Task(LightningModule, ABC):
     def on_test_epoch_start(self) -> None:
         """Start counting afresh."""
         self.counts("test").reset()
+        self._losses["test"].reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures of all processes' counts."""
@@ -247,7 +247,7 @@ class Task(LightningModule, ABC):
             ConfigError: A network that is fitted in one go is to do so on a GPU or in several processes.
         """
         if self.fitted_body is not None:
-            _require_one_process(str(self.network_config["arch"]), self.trainer, stage)
+            require_one_process(str(self.network_config["arch"]), self.trainer, stage)
         if stage == "fit" and self.statistics is None:
             source = cast(DataSource, self.trainer.datamodule)  # type: ignore[attr-defined]
             self.use_statistics(source.statistics)
@@ -264,7 +264,12 @@ class Task(LightningModule, ABC):
         if self.fitted_body is not None:
             return optim.SGD([nn.Parameter(torch.zeros(()))], lr=0.0)  # counts steps; see training_step
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = build_optimizer(self.optimizer_config, trained)
+        rule = self.batch_rule()
+        if self.trainer.is_global_zero:
+            _log.info("%s", rule)
+        for logger in self.loggers:
+            logger.log_hyperparams({"effective_batch": rule.effective, "learning_rate": rule.lr})
+        optimizer = build_optimizer(self.optimizer_config, trained, batch=rule)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = build_scheduler(
             self.scheduler_config, optimizer, total_steps=steps, monitor=self.monitor, mode=self.monitor_mode
@@ -272,6 +277,29 @@ class Task(LightningModule, ABC):
         if schedule is None:
             return optimizer
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
+
+    def batch_rule(self) -> BatchRule:
+        """How many chips a step learns from, and the learning rate for that many."""
+        source = cast(DataSource, self.trainer.datamodule)  # type: ignore[attr-defined]
+        return BatchRule(
+            self.optimizer_config,
+            batch_size=source.batch_size,
+            processes=self.trainer.world_size,
+            accumulated=self.trainer.accumulate_grad_batches,
+        )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm of all gradients, though each process has a part of them; Lightning's hook."""
+        sharded = getattr(self.trainer.model, "clip_grad_norm_", None)
+        if sharded is None or gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            sharded(gradient_clip_val)
 
     def configure_callbacks(self) -> list[Callback]:
         """Average the weights, where asked for; Lightning's hook."""
@@ -315,8 +343,11 @@ class Task(LightningModule, ABC):
 
     def _log_figures(self, stage: str) -> None:
         self.counts(stage).sum_over_processes()
+        loss = self._losses[stage].over_processes(self.device)
         if self.trainer.sanity_checking:
             return
+        if loss is not None:
+            self.log(f"{stage}/loss", loss)
         # An undefined figure is left out, never logged as 0 or NaN. The counts are already summed.
         figures = self.figures(stage)
         self.log_dict({f"{stage}/{name}": value for name, value in figures.items() if value is not None})
@@ -331,65 +362,3 @@ def usable(batch: Batch, kind: Kind) -> Tensor:
     if kind == "change":
         return valid.all(dim=1)
     return valid.any(dim=1) if kind == "series" else valid
-
-
-def require_time(task: str, kind: Kind, schema: Schema) -> None:
-    """Refuse data of another number of dates than a task learns from, before a network is built for them.
-
-    Raises:
-        ConfigError: With the task that fits.
-    """
-    if schema.time != TIMES[kind]:
-        needed = {
-            "single": "scenes of one date",
-            "pair": "pairs of dates (data: 'images' and 'after')",
-            "series": "series of dates (data: '{date}' in 'images')",
-        }
-        found = needed[schema.time].partition(" (")[0]
-        fitting = {"single": "SegmentationTask", "pair": "ChangeTask", "series": "SeriesTask"}[schema.time]
-        raise ConfigError(
-            f"{task} learns from {needed[TIMES[kind]]}; found {found}. Use {fitting} for these."
-        )
-
-
-def require_labels(task: str, schema: Schema) -> None:
-    """Refuse scenes without labels, before a network is built for them.
-
-    Raises:
-        ConfigError: With what to add, or the task that learns without labels.
-    """
-    if not schema.classes and schema.quantity is None:
-        raise ConfigError(
-            f"{task} learns from labels, but the data have none. Name 'labels' with 'classes' or 'quantity' "
-            "in the data, or use PretrainTask."
-        )
-
-
-def _require_chip_size(chip_size: int, stride: int) -> None:
-    if chip_size % stride:
-        below, above = chip_size // stride * stride, -(-chip_size // stride) * stride
-        nearest = f"{below} or {above}" if below else str(above)
-        raise ConfigError(
-            f"chip_size {chip_size} does not suit the network, whose sizes are multiples of {stride}. "
-            f"Set chip_size to {nearest}."
-        )
-
-
-def _require_one_process(arch: str, trainer: Trainer, stage: str) -> None:
-    device = trainer.strategy.root_device
-    if device.type != "cpu":
-        raise ConfigError(
-            f"'{arch}' runs on the CPU, on all its cores; found {device}. Set trainer.accelerator: cpu."
-        )
-    if stage != "fit":
-        return
-    if trainer.world_size > 1:
-        raise ConfigError(
-            f"'{arch}' is fitted by one process, on all cores; found {trainer.world_size} processes. Set "
-            "trainer.devices: 1."
-        )
-    if trainer.val_check_interval != 1.0 or trainer.check_val_every_n_epoch != 1:
-        raise ConfigError(
-            f"'{arch}' is fitted once all training chips were seen, before the validation. Leave "
-            "val_check_interval and check_val_every_n_epoch out."
-        )
