@@ -48,8 +48,11 @@ def unbroken(world: Path) -> Path:
 def state(run: Path) -> dict[str, torch.Tensor]:
     """Weights and what the optimiser knows, of the last step."""
     held = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    known = {f"optimizer {key} {name}": value for key, entry in held["optimizer_states"][0]["state"].items()
-             for name, value in entry.items()}
+    known = {
+        f"optimizer {key} {name}": value
+        for key, entry in held["optimizer_states"][0]["state"].items()
+        for name, value in entry.items()
+    }
     steps = {"step": torch.tensor(held["global_step"])}
     return {**held["state_dict"], **held["averaging"]["own"], **known, **steps}
 
@@ -119,7 +122,9 @@ def test_a_plain_start_on_two_devices_ends_with_one_line_when_one_is_killed(
         until = time.monotonic() + 100
         while not last.is_file() and time.monotonic() < until and started.poll() is None:
             time.sleep(0.1)
-        children = [int(pid) for pid in Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()]
+        children = [
+            int(pid) for pid in Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        ]
         assert len(children) == 2
         os.kill(children[1], signal.SIGKILL)
         told = started.communicate(timeout=60)[1]
@@ -130,7 +135,9 @@ def test_a_plain_start_on_two_devices_ends_with_one_line_when_one_is_killed(
     assert "Traceback" not in told
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     epochs = torch.load(last, weights_only=True)["epoch"] + 2
-    assert run_ranks(2, ["fit", "--resume", str(run), f"--trainer.max_epochs={epochs}"], tmp_path / "log") == [0, 0]
+    assert run_ranks(
+        2, ["fit", "--resume", str(run), f"--trainer.max_epochs={epochs}"], tmp_path / "log"
+    ) == [0, 0]
     assert torch.load(last, weights_only=True)["epoch"] == epochs - 1
 
 
@@ -143,11 +150,15 @@ def test_a_first_process_that_is_not_there_is_one_line_with_the_limit(world: Pat
     environment = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     assert run_ranks(1, ["fit", *more], tmp_path / "log", prepare=alone, **environment) == [2]
     told = (tmp_path / "log.0").read_text()
-    assert re.search(r"error: The first process .* not reached at 127.0.0.1:\d+ within 1 s \(Connection refused\)", told)
+    assert re.search(
+        r"error: The first process .* not reached at 127.0.0.1:\d+ within 1 s \(Connection refused\)", told
+    )
 
 
 @pytest.mark.parametrize("command", ["fit", "test"])
-def test_more_devices_than_processes_are_one_line(world: Path, unbroken: Path, tmp_path: Path, command: str) -> None:
+def test_more_devices_than_processes_are_one_line(
+    world: Path, unbroken: Path, tmp_path: Path, command: str
+) -> None:
     more = options(world, tmp_path / "run") if command == "fit" else [str(unbroken)]
     statuses = run_ranks(2, [command, *more, "--trainer.devices=3"], tmp_path / "log")
     assert statuses == [2, 2]

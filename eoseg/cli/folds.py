@@ -84,7 +84,9 @@ def _number(own: argparse.Namespace) -> int:
     if own.compare_random:
         raise ConfigError("--fold trains one fold alone, and --compare-random compares all. Leave one out.")
     if not 0 <= own.fold < own.folds:
-        raise ConfigError(f"--fold is a number from 0 to {own.folds - 1} (--folds {own.folds}); found {own.fold}.")
+        raise ConfigError(
+            f"--fold is a number from 0 to {own.folds - 1} (--folds {own.folds}); found {own.fold}."
+        )
     return int(own.fold)
 
 

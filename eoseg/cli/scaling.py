@@ -38,7 +38,7 @@ _LOST = ("connection closed by peer", "connection reset", "gloo", "nccl", "socke
 
 
 @dataclass
-class ManyProcesses(Exception):  # noqa: N818 (not an error: it takes the place of a training)
+class ManyProcesses(Exception):
     """This process only starts those that train."""
 
     processes: int

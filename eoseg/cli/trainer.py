@@ -233,7 +233,7 @@ class EosegCLI(LightningCLI):
     def _goes_on_in(self) -> Path | None:
         """The folder of a run to go on with; a checkpoint is tested in a folder of its own."""
         chosen = self.config[self.subcommand]["run"]["resume"]
-        return Path(chosen) if chosen and self.subcommand == "fit" else None
+        return Path(chosen).resolve() if chosen and self.subcommand == "fit" else None  # not "latest"
 
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""

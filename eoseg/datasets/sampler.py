@@ -127,7 +127,7 @@ class EveryChip(DistributedSampler[Chip]):
                 f"The {split} split has {len(chips)} chips for {world_size} processes. Use fewer processes."
             )
         super().__init__(chips, num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
-        size = min(batch_size, len(chips) // world_size)
+        size = batch_size if -(-len(chips) // batch_size) >= world_size else len(chips) // world_size
         starts = range(0, len(chips), size)[rank::world_size]
         self._own = [chip for start in starts for chip in chips[start : start + size]]
 

@@ -20,7 +20,6 @@ from eoseg.tasks.counts import LossMean, Sums
 from eoseg.tasks.needs import require_chip_size, require_one_process, require_time
 from eoseg.tasks.optim import BatchRule, OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
 
-
 _log = logging.getLogger(__name__)
 
 

@@ -82,7 +82,7 @@ def create_run_folder(base: Path, name: str, *, resume: bool = False, chosen: Pa
     if not first:
         return Path(given or _heard_from_first())
     folder = _use_given(Path(given), resume=resume) if given else _make_new(base / name)
-    if folder.parent == base / name:
+    if folder.resolve().parent == (base / name).resolve():
         _point_latest(folder)
     if not given:
         os.environ[FOLDER_VARIABLE] = str(folder.resolve())

@@ -47,7 +47,9 @@ def test_the_launcher_is_known_by_its_environment(
 
 
 def test_a_job_of_several_tasks_without_srun_is_refused() -> None:
-    with pytest.raises(ConfigError, match="This job has 4 tasks, .* without srun .*. Write srun before eoseg"):
+    with pytest.raises(
+        ConfigError, match="This job has 4 tasks, .* without srun .*. Write srun before eoseg"
+    ):
         launched({key: value for key, value in SRUN.items() if key != "SLURM_STEP_ID"})
 
 

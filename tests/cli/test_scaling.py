@@ -75,7 +75,9 @@ def test_another_split_is_refused(finished: Path, capsys: pytest.CaptureFixture[
 
 
 def test_another_network_is_refused(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = fails(capsys, "fit", "--resume", str(finished), "--model.init_args.network_args.depth=2", "--no-wandb")
+    told = fails(
+        capsys, "fit", "--resume", str(finished), "--model.init_args.network_args.depth=4", "--no-wandb"
+    )
     assert "The checkpoint was made for network" in told
 
 
@@ -112,9 +114,7 @@ def test_a_broken_checkpoint_falls_back(
     assert "There is nothing to go on from" in fails(capsys, "fit", "--resume", str(finished), "--no-wandb")
 
 
-def test_a_loss_that_is_lost_leaves_the_samples(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_loss_that_is_lost_leaves_the_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, max_epochs=3, enable_progress_bar=False)
     more = ["--no-wandb", "--run.panels_every=0", f"--run.resume={tmp_path / 'run'}"]
     steep = ["--model.init_args.optimizer.name=SGD", "--model.init_args.optimizer.lr=1e30"]

@@ -38,9 +38,7 @@ class Diary(Callback):
         return torch.stack([step[name] for step in self.steps[-last:]]).double().mean(dim=0).float()
 
 
-def make_task(
-    average: float | None, arch: str = "local", *, ema: float | None = None
-) -> SegmentationTask:
+def make_task(average: float | None, arch: str = "local", *, ema: float | None = None) -> SegmentationTask:
     seeded()
     return SegmentationTask(
         SCHEMA,

@@ -14,7 +14,9 @@ def test_chips_are_multiples_of_the_stride(size: int, nearest: str) -> None:
 
 def test_dates_are_those_of_the_task() -> None:
     require_time("SegmentationTask", "segmentation", make_schema())
-    with pytest.raises(ConfigError, match="ChangeTask learns from pairs .*; found scenes of one date. Use Segm"):
+    with pytest.raises(
+        ConfigError, match="ChangeTask learns from pairs .*; found scenes of one date. Use Segm"
+    ):
         require_time("ChangeTask", "change", make_schema())
 
 

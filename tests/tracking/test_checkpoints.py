@@ -1,6 +1,5 @@
 """A checkpoint is whole or not there, and there is always one to go on from."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,10 @@ def test_others_are_replaced(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "checkpoints"
     save(folder / LAST, 1)
-    with largest_file(20_000), pytest.raises(OutputError, match="cannot be written: .* --resume .*run goes on"):
+    with (
+        largest_file(20_000),
+        pytest.raises(OutputError, match="cannot be written: .* --resume .*run goes on"),
+    ):
         save(folder / LAST, 2, size=100_000)
     assert [path.name for path in folder.iterdir()] == [LAST]
     assert step_of(find_last(folder)) == 1
@@ -62,7 +64,7 @@ def test_a_broken_last_one_falls_back_to_the_one_before_and_says_so(
 def test_one_that_was_just_being_replaced_is_no_loss(tmp_path: Path) -> None:
     for step in range(2):
         save(tmp_path / LAST, step)
-    os.rename(tmp_path / LAST, tmp_path / f"{LAST}.part")  # killed between the two renamings
+    (tmp_path / LAST).rename(tmp_path / f"{LAST}.part")  # killed between the two renamings
     assert step_of(find_last(tmp_path)) == 0
 
 
