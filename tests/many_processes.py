@@ -22,7 +22,7 @@ def free_port() -> int:
 def run_ranks(
     world: int, arguments: list[str], log: Path, *, prepare: Callable[[int], None] | None = None, **more: str
 ) -> list[int]:
-    """Run a command of eoseg in several processes; their exit statuses. What they print goes to `log`.0, .1 ...
+    """Run a command of eoseg in several processes; their exit statuses. They print into `log`.0, .1 ...
 
     Args:
         prepare: Is called with the rank before the command.

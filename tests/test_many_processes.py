@@ -1,4 +1,4 @@
-"""Trainings and tests in several processes: the same figures, the same weights, and what happens when one ends."""
+"""Trainings and tests in several processes: the same figures, the same weights, and what ends them."""
 
 import json
 import os

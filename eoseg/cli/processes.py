@@ -58,8 +58,8 @@ def launched(environment: Mapping[str, str]) -> Launched | None:
         )
     if tasks % nodes:
         raise ConfigError(
-            f"srun started {tasks} tasks on {nodes} nodes, where each node must have as many as the others. Use "
-            "--ntasks-per-node."
+            f"srun started {tasks} tasks on {nodes} nodes, where each node must have as many as the others. "
+            "Use --ntasks-per-node."
         )
     return Launched("srun", tasks // nodes, nodes)
 
@@ -113,7 +113,8 @@ def own_processes(trainer: Mapping[str, Any], gpus: int) -> int:
     if has_gpu and wanted > gpus:
         raise ConfigError(
             f"trainer.devices asks for {wanted} GPUs, this machine shows {gpus}. Set trainer.devices to at "
-            f"most {gpus}; under SLURM ask for --gpus-per-node, not --gpus-per-task, which shows each process one."
+            f"most {gpus}; under SLURM ask for --gpus-per-node, not --gpus-per-task, which shows "
+            "each process one alone."
         )
     return wanted if accelerator in ("auto", "gpu", "cuda", "cpu") else 1
 
@@ -181,7 +182,8 @@ def _watch(running: Sequence["subprocess.Popen[bytes]"]) -> None:
             if status is not None and status < 0:
                 raise OutputError(
                     f"Process {rank} of {len(running)} was killed (signal {-status}), perhaps for lack of "
-                    "memory; the others were ended. eoseg fit --resume RUN_FOLDER goes on from the last checkpoint."
+                    "memory; the others were ended. eoseg fit --resume RUN_FOLDER goes on from the last "
+                    "checkpoint."
                 )
         failed = [status for status in statuses if status not in (None, 0)]
         if failed and not (set(failed) == {STOPPED_STATUS} and None in statuses):  # some may still write
@@ -236,8 +238,8 @@ def wait_for(address: str, port: int, *, seconds: float) -> None:
             if time.monotonic() - began > seconds:
                 raise ConfigError(
                     f"The first process of the training was not reached at {address}:{port} within "
-                    f"{seconds:g} s ({error.strerror or error}). Check MASTER_ADDR and MASTER_PORT, that its node lets others "
-                    "connect, and that it is running; run.connect_seconds sets the limit."
+                    f"{seconds:g} s ({error.strerror or error}). Check MASTER_ADDR and MASTER_PORT, that its "
+                    "node lets others connect, and that it is running; run.connect_seconds sets the limit."
                 ) from error
             time.sleep(min(_RETRY_SECONDS, seconds))
         else:

@@ -61,8 +61,8 @@ def plan_processes(trainer: dict[str, Any], *, base: Path, name: str, resume: st
     """
     found = launched(os.environ)
     if found is not None:
-        for key, value in agree_on_devices(trainer, found).items():
-            trainer[key] = value
+        agreed = agree_on_devices(trainer, found)
+        trainer["devices"], trainer["num_nodes"] = agreed["devices"], agreed["num_nodes"]
         return
     count = own_processes(trainer, torch.cuda.device_count())
     if count > 1:
@@ -71,7 +71,7 @@ def plan_processes(trainer: dict[str, Any], *, base: Path, name: str, resume: st
 
 
 def parts_of_trainer(chosen: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """Options of the Trainer that the configuration leaves open: FSDP by blocks, checkpoints that are whole."""
+    """Options of the Trainer that the configuration leaves open: FSDP by blocks, whole checkpoints."""
     plugins = chosen.get("plugins") or []
     parts: dict[str, Any] = {"plugins": [*(plugins if isinstance(plugins, list) else [plugins])]}
     parts["plugins"].append(AtomicCheckpoints())
@@ -122,8 +122,8 @@ def warn_of_version(made_by: object) -> None:
     """Say that a checkpoint comes from another version, whose figures may differ."""
     if made_by is not None and made_by != __version__ and process_rank() == 0:
         logger.warning(
-            "The checkpoint was made by eoseg %s, this is eoseg %s. It is read as its recipe says; figures may "
-            "differ in what the changelog names.",
+            "The checkpoint was made by eoseg %s, this is eoseg %s. It is read as its recipe says; figures "
+            "may differ in what the changelog names.",
             made_by,
             __version__,
         )
@@ -170,6 +170,11 @@ def translated(error: BaseException) -> EosegError | None:
         return ConfigError(
             f"The GPU's memory is too small ({text[:120]}). Set a smaller batch_size or chip_size."
         )
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return ConfigError(
+            f"The network cannot be compiled here ({text[:120]}). Compiling needs a C++ compiler (such as g++) "
+            "and Python's header files. Leave run.compile out."
+        )
     if isinstance(error, MisconfigurationException) or (isinstance(error, ValueError) and "devices" in text):
         return ConfigError(f"{text[:300]} Check the options of trainer.")
     distributed = isinstance(error, torch.distributed.DistError)
@@ -177,7 +182,7 @@ def translated(error: BaseException) -> EosegError | None:
         if is_own_child():
             sys.exit(LOST_STATUS)
         return OutputError(
-            f"Another process of this training has ended or was not reached ({text[:120]}); its own message says "
-            "why. eoseg fit --resume RUN_FOLDER goes on from the last checkpoint."
+            f"Another process of this training has ended or was not reached ({text[:120]}); its own message "
+            "says why. eoseg fit --resume RUN_FOLDER goes on from the last checkpoint."
         )
     return None

@@ -67,8 +67,8 @@ class ResumableLoader[T](DataLoader[T]):
         places.set_epoch(state["epoch"])
         if any(state[key] != value for key, value in now.items()):
             _log.warning(
-                "The checkpoint has %d batches in an epoch on each of %d processes, now there are %d on each of "
-                "%d: the rest of its epoch is drawn from all chips again.",
+                "The checkpoint has %d batches in an epoch on each of %d processes, now there are %d on each "
+                "of %d: the rest of its epoch is drawn from all chips again.",
                 state["of"],
                 state["processes"],
                 now["of"],

@@ -1,4 +1,4 @@
-"""FSDP: each process keeps a part of the weights, gradients and optimiser states, for networks that are large.
+"""FSDP: each process keeps a part of the weights, gradients and optimiser states, for large networks.
 
 Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
 """
@@ -31,14 +31,14 @@ class ShardedTraining(FSDPStrategy):
             options: Of Lightning's `FSDPStrategy`.
 
         Raises:
-            ConfigError: The task averages its weights, which no process has as a whole; or there is nothing to
-                train along gradients.
+            ConfigError: The task averages its weights, which no process has as a whole; or there is nothing
+                to train along gradients.
         """
         chosen = task.optimizer_config
         if chosen.average is not None or chosen.ema is not None:
             raise ConfigError(
-                "With strategy fsdp no process has all weights, so optimizer.average and optimizer.ema cannot be "
-                "kept. Leave them out, or use strategy ddp."
+                "With strategy fsdp no process has all weights, so optimizer.average and optimizer.ema cannot "
+                "be kept. Leave them out, or use strategy ddp."
             )
         if task.fitted_body is not None:
             raise ConfigError("A network that is fitted in one go has nothing to share. Leave strategy out.")

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that is going on: each one whole or not there, and always one that can be gone on from."""
+"""Checkpoints of a run that is going on: each one whole or not there, and always one to go on from."""
 
 import logging
 import os
@@ -55,8 +55,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
             part.unlink(missing_ok=True)
             reason = textwrap.shorten(str(error), 160, placeholder=" ...")
             raise OutputError(
-                f"The checkpoint {target} cannot be written: {reason}. Older checkpoints are as they were: make "
-                f"room, then eoseg fit --resume {target.parent.parent} goes on from the last one."
+                f"The checkpoint {target} cannot be written: {reason}. Older checkpoints are as they were: "
+                f"make room, then eoseg fit --resume {target.parent.parent} goes on from the last one."
             ) from error
 
 

@@ -2,7 +2,7 @@
 
 SLURM sends a signal some time before it ends a job (`#SBATCH --signal=USR1@120`). Lightning writes its
 checkpoint from within the handler, which may be in the middle of a step, on processes that are at different
-steps. Here the handler only takes a note; all processes agree on a step, write the checkpoint after it, and end.
+steps. Here the handler only takes a note; all processes agree on a step, write a checkpoint after it, and end.
 """
 
 import logging
@@ -39,7 +39,7 @@ class PreemptedError(EosegError):
 
 
 class Preemption(Checkpoint):
-    """Write `last.ckpt` after each epoch, and after a step when asked to stop or when the last one is too old.
+    """Write `last.ckpt` after each epoch, and after a step when asked to stop or when the last is too old.
 
     SIGUSR1 stops the training, and asks SLURM to put the job into its queue again; SIGTERM stops it alone.
 
@@ -74,7 +74,7 @@ class Preemption(Checkpoint):
             self._listen()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Listen again, in place of Lightning's handler of SIGTERM, which talks to other processes at once."""
+        """Listen again, in place of Lightning's handler of SIGTERM, which talks to others at once."""
         self._listen()
         self._saved_at = time.monotonic()
         self._agreement = _Agreement(trainer.world_size)

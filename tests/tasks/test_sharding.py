@@ -1,14 +1,24 @@
 """FSDP: what is gathered on its own, what it refuses, and that its checkpoints are whole."""
 
+import multiprocessing
+import os
+from pathlib import Path
+
 import pytest
+import torch
+from many_processes import free_port
 from task_worlds import (
+    World,
+    batch_of,
     make_schema,
+    make_statistics,
+    make_trainer,
     seeded,
     use_local_models,
 )
 
 from eoseg.errors import ConfigError
-from eoseg.models.build import MODELS
+from eoseg.models.checkpoint import load_network
 from eoseg.tasks import ClassificationTask, SegmentationTask, Task
 from eoseg.tasks.optim import OptimizerConfig
 from eoseg.tasks.sharding import ShardedTraining, transformer_blocks
