@@ -1,6 +1,6 @@
 """Several processes of one training on this machine, as torchrun or srun would start them, without its cost.
 
-They are forked from the process of the tests, which has imported everything already.
+They are forked from the process of the tests, which imports everything here, once.
 """
 
 import multiprocessing
@@ -10,7 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import kornia.augmentation  # noqa: F401
+import segmentation_models_pytorch  # noqa: F401
+import wandb  # noqa: F401
+
+import eoseg.cli.trainer  # noqa: F401
 from eoseg.cli import main
+
+_LIMIT_SECONDS = 400
 
 
 def free_port() -> int:
@@ -44,7 +51,7 @@ def run_ranks(
     for process in started:
         process.start()
     for process in started:
-        process.join(120)
+        process.join(_LIMIT_SECONDS)
         process.kill()
         process.join()
     return [int(process.exitcode or 0) for process in started]

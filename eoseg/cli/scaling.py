@@ -172,7 +172,7 @@ def translated(error: BaseException) -> EosegError | None:
         )
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return ConfigError(
-            f"The network cannot be compiled here ({text[:120]}). Compiling needs a C++ compiler (such as g++) "
+            f"The network cannot be compiled here ({text[:120]}). Compiling needs a compiler such as g++ "
             "and Python's header files. Leave run.compile out."
         )
     if isinstance(error, MisconfigurationException) or (isinstance(error, ValueError) and "devices" in text):

@@ -37,7 +37,7 @@ class ShardedTraining(FSDPStrategy):
         chosen = task.optimizer_config
         if chosen.average is not None or chosen.ema is not None:
             raise ConfigError(
-                "With strategy fsdp no process has all weights, so optimizer.average and optimizer.ema cannot "
+                "With strategy fsdp no process has all weights, so optimizer.average and ema cannot "
                 "be kept. Leave them out, or use strategy ddp."
             )
         if task.fitted_body is not None:

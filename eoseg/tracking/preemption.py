@@ -2,7 +2,7 @@
 
 SLURM sends a signal some time before it ends a job (`#SBATCH --signal=USR1@120`). Lightning writes its
 checkpoint from within the handler, which may be in the middle of a step, on processes that are at different
-steps. Here the handler only takes a note; all processes agree on a step, write a checkpoint after it, and end.
+steps. Here the handler only takes a note; all agree on a step, write a checkpoint after it, and end.
 """
 
 import logging
@@ -114,6 +114,8 @@ class Preemption(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the epoch, and stop between two where the end of one was in the way."""
         del pl_module
+        if trainer.fast_dev_run:
+            return
         trainer.save_checkpoint(self.last)
         decided = _NOTHING if self._agreement is None else self._agreement.latest
         ends = (

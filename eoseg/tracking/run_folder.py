@@ -97,7 +97,7 @@ def planned_folder(base: Path, name: str) -> Path:
 
 
 def job_name(environment: Mapping[str, str]) -> str | None:
-    """What the folder of a run is called in a step of a SLURM job: alike on all processes, after a requeue."""
+    """The name of a run folder in a step of a SLURM job, alike on all processes and after requeues."""
     job, step = environment.get("SLURM_JOB_ID"), environment.get("SLURM_STEP_ID")
     if job is None or step is None or environment.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return None
