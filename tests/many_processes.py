@@ -54,6 +54,8 @@ def run_ranks(
         process.join(_LIMIT_SECONDS)
         process.kill()
         process.join()
+    for rank in range(world):
+        print(f"== process {rank}", Path(f"{log}.{rank}").read_text()[-3000:], sep="\n")  # where a test fails
     return [int(process.exitcode or 0) for process in started]
 
 

@@ -78,6 +78,8 @@ def expand(command: str, argv: Sequence[str]) -> list[str]:
             "that 'eoseg fit' made, or use --config and --ckpt_path."
         )
     short = [f"--config={needed['config.yaml']}", f"--ckpt_path={needed['model.ckpt']}"]
+    # Trained on a cluster, tested anywhere: with the devices that there are.
+    short += ["--trainer.devices=auto", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
     if load_config(str(needed["config.yaml"])).get("data", {}).get("class_path", "").endswith("SceneData"):
         # Other data follow from the configuration; that their split is the same is checked by its hash.
         short.append(f"--data.init_args.split.path={needed['split.json']}")

@@ -54,6 +54,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
     warnings.filterwarnings("ignore", ".*tensorboardX.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*recommended to use .self.log.*sync_dist=True.*")  # summed already
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")  # it goes on
     warnings.filterwarnings("ignore", ".*dirpath has changed.*")  # a resumed run has its own folder
     warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a network that is trained already

@@ -149,6 +149,7 @@ class EosegCLI(LightningCLI):
 
     run_folder: Path
     _started: float
+    _asked_for: dict[str, Any]
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -174,7 +175,10 @@ class EosegCLI(LightningCLI):
         if chosen.get("weights_only") is False:
             raise ConfigError("weights_only is always true: no code from a checkpoint is run. Leave it out.")
         chosen["weights_only"] = True
-        run = chosen["run"]
+        run, self._asked_for = (
+            chosen["run"],
+            {key: chosen["trainer"][key] for key in ("devices", "num_nodes")},
+        )
         plan_processes(
             chosen["trainer"], base=Path(run["folder"]), name=self._name(run["name"]), resume=self._goes_on_in
         )
@@ -342,6 +346,8 @@ class EosegCLI(LightningCLI):
         write_environment(self.run_folder)
         config = self.config[self.subcommand].clone()
         config["run"]["resume"] = None  # who repeats the run does not go on with it
+        for key, value in self._asked_for.items():
+            config["trainer"][key] = value  # nor does it need as many processes
         text = self._parser(self.subcommand).dump(config, skip_unset=False)
         (self.run_folder / "config.yaml").write_text(text)
         for item in trainer.loggers:

@@ -22,6 +22,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from eoseg.datasets.resumable import ResumableLoader
 from eoseg.errors import EosegError
 from eoseg.tracking.checkpoints import LAST
 from eoseg.tracking.loggers import finish_wandb
@@ -66,6 +67,9 @@ class Preemption(Checkpoint):
         self._saved_at = time.monotonic()
         self._before: dict[signal.Signals, Any] = {}
         self._agreement: _Agreement | None = None
+        self._stopping: PreemptedError | None = None
+        self._loader: ResumableLoader[Any] | None = None
+        self._place: dict[str, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Listen from now on: Lightning leaves SIGUSR1 alone where someone does."""
@@ -74,8 +78,16 @@ class Preemption(Checkpoint):
             self._listen()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Listen again, in place of Lightning's handler of SIGTERM, which talks to others at once."""
+        """Listen again, in place of Lightning's handler of SIGTERM, which talks to others at once.
+
+        And go on at the place in the epoch. Lightning would do so only where nobody has asked for the number
+        of steps before the checkpoint is read, as schedules do.
+        """
         self._listen()
+        if isinstance(trainer.train_dataloader, ResumableLoader):
+            self._loader = trainer.train_dataloader
+            if self._place:
+                self._loader.load_state_dict(self._place)
         self._saved_at = time.monotonic()
         self._agreement = _Agreement(trainer.world_size)
 
@@ -86,7 +98,9 @@ class Preemption(Checkpoint):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Let the draws of this step follow from its place."""
+        """Stop here if it was decided after the last step; let the draws of this one follow from its place."""
+        if self._stopping is not None:
+            raise self._stopping  # only now, so that the figures of the last step are logged
         place = np.random.SeedSequence([self._seed, trainer.current_epoch, batch_idx, trainer.global_rank])
         torch.manual_seed(int(place.generate_state(1)[0]))
 
@@ -109,7 +123,7 @@ class Preemption(Checkpoint):
         if whole:
             trainer.save_checkpoint(self.last)
         if decided != _SAVE:
-            self._stop(trainer, decided, kept=whole)
+            self._stopping = self._stop(trainer, decided, kept=whole)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the epoch, and stop between two where the end of one was in the way."""
@@ -124,7 +138,15 @@ class Preemption(Checkpoint):
             or trainer.should_stop
         )
         if decided > _SAVE and not ends:
-            self._stop(trainer, decided, kept=True)
+            raise self._stop(trainer, decided, kept=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the epoch the training is."""
+        return {} if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the place of a checkpoint."""
+        self._place = state_dict
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: Mapping[str, Any]
@@ -147,13 +169,13 @@ class Preemption(Checkpoint):
                 signal.signal(number, handler)
         self._before = {}
 
-    def _stop(self, trainer: Trainer, decided: int, *, kept: bool) -> None:
+    def _stop(self, trainer: Trainer, decided: int, *, kept: bool) -> PreemptedError:
         if self._agreement is not None:
             self._agreement.finish()
         where = f"step {trainer.global_step}" if kept else "its beginning (it is fitted in one go)"
         again = decided == _REQUEUE and trainer.is_global_zero and _requeue()
         how = "The job is in the queue again" if again else f"eoseg fit --resume {self._folder} goes on"
-        raise PreemptedError(
+        return PreemptedError(
             f"Stopped by {_NAMES[decided]} in epoch {trainer.current_epoch}. {how} from {where}."
         )
 

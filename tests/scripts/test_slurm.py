@@ -291,3 +291,61 @@ def test_one_process_that_is_killed_ends_the_job_and_its_rerun_goes_on(world: Pa
     assert job(again, "JobState") == "COMPLETED", log_of(world, again)
     one, other = weights(run), weights(unbroken)
     assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+@pytest.mark.real
+def test_the_other_lines_of_the_readme_run(slurm: None, world: Path, unbroken: Path) -> None:
+    """Each on what stands in the place of the demo."""
+    model, scene = unbroken / "model.ckpt", next((world.parent / "images").iterdir())
+    places = {
+        "configs/demo.yaml": str(world),
+        "runs/demo/latest/model.ckpt": str(model),
+        "data/demo/unseen/image.tif": str(scene),
+        "slurm.tif": str(world.parent / "slurm.tif"),
+        "--array=0-4": "--array=0-2",
+    }
+    numbers = []
+    for line in sbatch_lines():
+        found = [places.get(part, part) for part in line[1:]]
+        place = next(number for number, part in enumerate(found) if part.endswith(".sbatch"))
+        options = tuple("--nodes=2" if part.startswith("--nodes") else part for part in found[:place])
+        more = [] if "predict" in line[0] or "predict.sbatch" in found[place] else ["--trainer.max_epochs=1"]
+        numbers.append(submit(world, Path(found[place]).name, *found[place + 1 :], *more, options=options))
+    for number in numbers:
+        wait_until(
+            lambda number=number: all(state == "COMPLETED" for state in states(number)) or failed(number), 900
+        )
+        assert not failed(number), (number, states(number))
+    assert (world.parent / "slurm.tif").is_file()
+    names = sorted(path.name for path in (world.parent / "runs").iterdir())
+    assert {"toy-seed0", "toy-seed2", "toy-blocks-fold1", "toy-blocks-fold1-test"} <= set(names)
+
+
+def states(number: str) -> list[str]:
+    """Of all jobs of an array."""
+    done = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, check=True)
+    return re.findall(r"JobState=(\S+)", done.stdout)
+
+
+def failed(number: str) -> bool:
+    return bool({"FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"} & set(states(number)))
+
+
+@pytest.mark.real
+def test_the_line_of_torchrun_in_the_readme_runs(world: Path) -> None:
+    line = next(line for line in commands() if line[0] == "torchrun")
+    own = [str(world) if part == "configs/demo.yaml" else part for part in line[1:]]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *own, "--no-wandb", "--trainer.max_epochs=1"],
+        cwd=world.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Effective batch: 8 chips x 2 processes x 1 accumulated = 16" in done.stderr
+    assert done.stderr.count("Effective batch") == 1
+    runs = list((world.parent / "runs" / "two").glob("2*"))
+    assert len(runs) == 1
+    assert (runs[0] / "model.ckpt").is_file()
