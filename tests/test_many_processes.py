@@ -65,6 +65,7 @@ def test_figures_and_matrix_are_the_same_to_the_last_bit_for_any_number_of_proce
     world: Path, unbroken: Path
 ) -> None:
     found = {}
+    assert yaml.safe_load((unbroken / "config.yaml").read_text())["trainer"]["devices"] == "auto"
     for count in (1, 2, 3, 4):
         log, base = world.parent / f"test{count}", world.parent / f"tests{count}"
         folder = str(base / "run")

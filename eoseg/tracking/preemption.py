@@ -98,7 +98,7 @@ class Preemption(Checkpoint):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Stop here if it was decided after the last step; let the draws of this one follow from its place."""
+        """Stop here if that was decided after the last step; let draws follow from the place of this one."""
         if self._stopping is not None:
             raise self._stopping  # only now, so that the figures of the last step are logged
         place = np.random.SeedSequence([self._seed, trainer.current_epoch, batch_idx, trainer.global_rank])
