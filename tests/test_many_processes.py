@@ -27,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     path = write_config(folder, max_epochs=2, enable_progress_bar=False)
     config = yaml.safe_load(path.read_text())
-    config["data"]["init_args"] |= {"chips_per_epoch": 8 * 2 * EPOCH}
+    config["data"]["init_args"] |= {"batch_size": 4, "chips_per_epoch": 4 * 2 * EPOCH}
     config["model"]["init_args"]["optimizer"] |= {"ema": 0.5}
     path.write_text(yaml.safe_dump(config))
     return path
@@ -106,7 +106,6 @@ def test_a_stopped_training_ends_where_an_unbroken_one_does(
     assert stopped["global_step"] == step + 1 if step < EPOCH - 1 else EPOCH + 1
     assert run_ranks(2, ["fit", "--resume", str(run), "--no-wandb"], tmp_path / "second") == [0, 0]
     assert same(state(run), state(unbroken))
-    assert "Going on from" in (tmp_path / "second.0").read_text()
     rows = (run / "metrics.csv").read_text().splitlines()
     assert len(rows) == len((unbroken / "metrics.csv").read_text().splitlines())
 
