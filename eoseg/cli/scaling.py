@@ -153,9 +153,13 @@ def prepare_fit(trainer: Trainer, task: Task, *, compiled: bool, seconds: float)
 
 
 def say_stopped(stopped: PreemptedError) -> NoReturn:
-    """End a training that was asked to stop."""
-    if process_rank() == 0:
-        print(str(stopped), file=sys.stderr)
+    """End a training that was asked to stop.
+
+    The first process says so by its status; at that of another, srun would end it while it still writes.
+    """
+    if process_rank() > 0:
+        sys.exit(0)
+    print(stopped.settle(), file=sys.stderr)
     sys.exit(STOPPED_STATUS)
 
 

@@ -38,6 +38,33 @@ _WAIT_SECONDS = 60
 class PreemptedError(EosegError):
     """The training was asked to stop; it can go on."""
 
+    def __init__(self, message: str, *, where: str, folder: Path, wants_queue: bool) -> None:
+        """Keep what is left to do.
+
+        Args:
+            message: What happened.
+            where: Where it goes on.
+            folder: The run folder.
+            wants_queue: Whether SLURM is to run the job again.
+        """
+        super().__init__(message)
+        self.where = where
+        self.folder = folder
+        self.wants_queue = wants_queue
+
+    def settle(self) -> str:
+        """Ask SLURM to run the job again, if that is wanted; what is to be said at the end.
+
+        SLURM ends all processes of the job at once, W&B's too, so this comes when all is written.
+        """
+        again = self.wants_queue and _requeue()
+        how = (
+            "The job is in the queue again, and goes on"
+            if again
+            else f"eoseg fit --resume {self.folder} goes on"
+        )
+        return f"{self} {how} from {self.where}."
+
 
 class Preemption(Checkpoint):
     """Write `last.ckpt` after each epoch, and after a step when asked to stop or when the last is too old.
@@ -173,10 +200,11 @@ class Preemption(Checkpoint):
         if self._agreement is not None:
             self._agreement.finish()
         where = f"step {trainer.global_step}" if kept else "its beginning (it is fitted in one go)"
-        again = decided == _REQUEUE and trainer.is_global_zero and _requeue()
-        how = "The job is in the queue again" if again else f"eoseg fit --resume {self._folder} goes on"
         return PreemptedError(
-            f"Stopped by {_NAMES[decided]} in epoch {trainer.current_epoch}. {how} from {where}."
+            f"Stopped by {_NAMES[decided]} in epoch {trainer.current_epoch}.",
+            where=where,
+            folder=self._folder,
+            wants_queue=decided == _REQUEUE,
         )
 
     def _listen(self) -> None:
