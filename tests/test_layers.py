@@ -79,8 +79,8 @@ LIGHT = {
     ),
     "lightning": ("models", "losses", "batch", "predict", "evaluate", "metrics", "figures", "geo"),
 }
-# LightningCLI; `eoseg fit` imports this module once it knows that the arguments are right.
-LIGHT_EXCEPT = ("eoseg.cli.trainer",)
+# LightningCLI; `eoseg fit` imports these modules once it knows that the arguments are right.
+LIGHT_EXCEPT = ("eoseg.cli.trainer", "eoseg.cli.scaling", "eoseg.cli.output")
 
 
 @dataclass(frozen=True)
