@@ -187,7 +187,7 @@ def job(number: str, what: str) -> str:
     return found[1] if found else ""
 
 
-def wait_until(condition, seconds: float = 240) -> None:
+def wait_until(condition, seconds: float = 900) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
