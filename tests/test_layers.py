@@ -17,7 +17,7 @@ LAYERS = (
     ("predict", "evaluate", "tracking"),
     ("tasks",),
     ("datasets", "models", "losses", "metrics", "figures"),
-    ("batch",),
+    ("batch", "calibration", "spatial_blocks"),
     ("geo",),
     ("recipe", "files", "progress"),
     ("errors",),
@@ -71,6 +71,8 @@ LIGHT = {
         "recipe",
         "geo",
         "metrics",
+        "calibration",
+        "spatial_blocks",
         "figures",
         "evaluate",
         "demo",
@@ -79,8 +81,11 @@ LIGHT = {
     ),
     "lightning": ("models", "losses", "batch", "predict", "evaluate", "metrics", "figures", "geo"),
 }
-# LightningCLI; `eoseg fit` imports these modules once it knows that the arguments are right.
-LIGHT_EXCEPT = ("eoseg.cli.trainer", "eoseg.cli.scaling", "eoseg.cli.output")
+# LightningCLI and what it calls; imported once the arguments are known to be right.
+LIGHT_EXCEPT = (
+    *("eoseg.cli.trainer", "eoseg.cli.scaling", "eoseg.cli.output"),
+    *("eoseg.cli.calibration_run", "eoseg.cli.measured"),
+)
 
 
 @dataclass(frozen=True)

@@ -130,13 +130,13 @@ def _count(devices: Any) -> int | None:
     return len(devices) if isinstance(devices, list) else int(devices)
 
 
-def run_all(arguments: Sequence[str], processes: int, *, folder: Path | None) -> None:
+def run_all(arguments: Sequence[str], processes: int, *, folder: Path) -> None:
     """Run the same command once for each process, and wait for all. Where one fails, all end.
 
     Args:
         arguments: Arguments of eoseg.
         processes: How many.
-        folder: The run folder that they share, where they do not know it yet.
+        folder: The run folder that they share.
 
     Raises:
         SystemExit: One has failed, with its exit status; what went wrong was said, by it or here.
@@ -151,7 +151,7 @@ def run_all(arguments: Sequence[str], processes: int, *, folder: Path | None) ->
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
-        **({} if folder is None else {"EOSEG_RUN_FOLDER": str(folder)}),
+        "EOSEG_RUN_FOLDER": str(folder),
     }
     running = [
         subprocess.Popen(

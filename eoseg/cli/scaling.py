@@ -42,11 +42,13 @@ class ManyProcesses(Exception):
     """This process only starts those that train."""
 
     processes: int
-    folder: Path | None
-    """Where they write; None where all of them know it already."""
+    folder: Path
+    """Where they write."""
 
 
-def plan_processes(trainer: dict[str, Any], *, base: Path, name: str, resume: str | None) -> None:
+def plan_processes(
+    trainer: dict[str, Any], *, base: Path, name: str, resume: Path | None, alone: bool = False
+) -> None:
     """Fit the Trainer's options to the processes that were started, or find out how many to start.
 
     Args:
@@ -54,6 +56,7 @@ def plan_processes(trainer: dict[str, Any], *, base: Path, name: str, resume: st
         base: Folder of all runs.
         name: Name of the run.
         resume: Folder of a run to go on with.
+        alone: Whether one process is enough, however many devices there are.
 
     Raises:
         ConfigError: The configuration and the launcher disagree.
@@ -64,10 +67,13 @@ def plan_processes(trainer: dict[str, Any], *, base: Path, name: str, resume: st
         agreed = agree_on_devices(trainer, found)
         trainer["devices"], trainer["num_nodes"] = agreed["devices"], agreed["num_nodes"]
         return
+    if alone:
+        trainer["devices"], trainer["num_nodes"] = 1, 1
+        return
     count = own_processes(trainer, torch.cuda.device_count())
     if count > 1:
-        known = resume is not None or FOLDER_VARIABLE in os.environ
-        raise ManyProcesses(count, None if known else planned_folder(base, name))
+        known = os.environ.get(FOLDER_VARIABLE) if resume is None else resume
+        raise ManyProcesses(count, Path(known) if known else planned_folder(base, name))
 
 
 def parts_of_trainer(chosen: Mapping[str, Any], task: Task) -> dict[str, Any]:

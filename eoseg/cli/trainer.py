@@ -2,10 +2,12 @@
 
 import json
 import logging
+import math
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import jsonargparse
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -14,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
-from eoseg import __version__
+from eoseg.cli.measured import measured_content
 from eoseg.cli.output import OneLineParser, Progress, own_error, quiet
 from eoseg.cli.processes import end_with_parent, run_all
 from eoseg.cli.scaling import (
@@ -40,11 +42,14 @@ from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkp
 from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
+from eoseg.spatial_blocks import CELL
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
 from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
 from eoseg.tracking.loggers import finish_wandb, make_loggers
+from eoseg.tracking.openings import FILE, open_test_set
 from eoseg.tracking.preemption import PreemptedError
-from eoseg.tracking.run_folder import create_run_folder, git_state, is_requeued, write_environment
+from eoseg.tracking.protocol import LeftOut, require_unseen, training_record
+from eoseg.tracking.run_folder import create_run_folder, is_requeued, write_environment
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +75,8 @@ class RunConfig:
         group: Group in W&B, such as the experiment that several seeds belong to.
         tags: Tags in W&B.
         panels_every: Epochs between pictures of the fixed validation chips; 0 for none.
+        block_size: Side in pixels of the blocks that intervals of `validate` and `test` are drawn from: 64
+            times a power of two; by default as large as leaves 30 blocks.
         resume: Folder of a run to go on with, from its last checkpoint; it is begun where there is none yet.
         checkpoint_minutes: Minutes between checkpoints inside an epoch, beside that at its end; 0 for none.
         compile: Compile the network (torch.compile): minutes at the start, faster steps on a GPU.
@@ -83,12 +90,19 @@ class RunConfig:
     group: str | None = None
     tags: tuple[str, ...] = ()
     panels_every: int = 5
+    block_size: int | None = None
     resume: str | None = None
     checkpoint_minutes: float = 30.0
     compile: bool = False
     connect_seconds: float = 600.0
 
     def __post_init__(self) -> None:
+        cells = (CELL if self.block_size is None else self.block_size) / CELL
+        if cells < 1 or not math.log2(cells).is_integer():
+            raise ConfigError(
+                f"run.block_size is {CELL} px times a power of two, such as {2 * CELL}; found "
+                f"{self.block_size}."
+            )
         for name in ("checkpoint_minutes", "connect_seconds"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"run.{name} must not be negative; found {getattr(self, name)}.")
@@ -104,21 +118,13 @@ def run(command: str, arguments: list[str]) -> Path:
     Returns:
         The run folder.
     """
-    quiet()
-    keep_freed_memory()
-    end_with_parent()
     try:
-        cli = _start(command, arguments)
+        cli = quiet_start(command, arguments)
     except PreemptedError as stopped:
         say_stopped(stopped)
     except ManyProcesses as plan:
         run_all([command, *arguments], plan.processes, folder=plan.folder)
         return plan.folder
-    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-        cause = own_error(error) or translated(error)
-        if cause is None:
-            raise
-        raise cause from error
     cli.write_figures()
     if command == "fit":
         cli.finish()
@@ -126,8 +132,22 @@ def run(command: str, arguments: list[str]) -> Path:
     return cli.run_folder
 
 
-def _start(command: str, arguments: list[str]) -> "EosegCLI":
-    return EosegCLI(
+def quiet_start(command: str, arguments: list[str], *, kind: "type[EosegCLI] | None" = None) -> "EosegCLI":
+    """Run a command of Lightning's, with eoseg's own errors in place of those of its parser and of torch."""
+    quiet()
+    keep_freed_memory()
+    end_with_parent()
+    try:
+        return _start(command, arguments, kind or EosegCLI)
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        cause = own_error(error) or translated(error)
+        if cause is None:
+            raise
+        raise cause from error
+
+
+def _start(command: str, arguments: list[str], kind: "type[EosegCLI]") -> "EosegCLI":
+    return kind(
         Task,
         EOData,
         subclass_mode_model=True,
@@ -148,8 +168,11 @@ class EosegCLI(LightningCLI):
     """Lightning's command line with linked facts, a run folder and one-line errors."""
 
     run_folder: Path
+    purpose: ClassVar[str | None] = None
+    """What a run is for, where that is not its subcommand."""
     _started: float
     _asked_for: dict[str, Any]
+    _openings: int | None = None
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -175,13 +198,10 @@ class EosegCLI(LightningCLI):
         if chosen.get("weights_only") is False:
             raise ConfigError("weights_only is always true: no code from a checkpoint is run. Leave it out.")
         chosen["weights_only"] = True
-        run, self._asked_for = (
-            chosen["run"],
-            {key: chosen["trainer"][key] for key in ("devices", "num_nodes")},
-        )
-        plan_processes(
-            chosen["trainer"], base=Path(run["folder"]), name=self._name(run["name"]), resume=self._goes_on_in
-        )
+        run, trainer = chosen["run"], chosen["trainer"]
+        self._asked_for = {key: trainer[key] for key in ("devices", "num_nodes")}
+        name, base = self._name(run["name"]), Path(run["folder"])
+        plan_processes(trainer, base=base, name=name, resume=self._goes_on_in, alone=self.purpose is not None)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add loggers, callbacks and the run folder to what the configuration says."""
@@ -228,10 +248,11 @@ class EosegCLI(LightningCLI):
                 )
             return
         checkpoint = self._get(self.config_init, "ckpt_path")
-        if checkpoint:
-            provenance = read_checkpoint(checkpoint)[0].provenance
-            require_same_split(provenance.get("split"), record)
-            warn_of_version(provenance.get("eoseg"))
+        provenance = read_checkpoint(checkpoint)[0].provenance if checkpoint else {}
+        require_same_split(provenance.get("split"), record)
+        warn_of_version(provenance.get("eoseg"))
+        if self.subcommand == "test":
+            require_unseen(provenance, data)
 
     @property
     def _goes_on_in(self) -> Path | None:
@@ -242,15 +263,17 @@ class EosegCLI(LightningCLI):
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
         task, data = cast(Task, self.model), cast(EOData, self.datamodule)
-        task.provenance = {
-            "eoseg": __version__,
-            "git": git_state(Path.cwd()),
-            "seed": self._get(self.config_init, "seed_everything"),
-            "split": data.split_record,
-            "chosen_by": f"{task.monitor}, {'highest' if task.monitor_mode == 'max' else 'lowest'}",
-        }
+        seed = self._get(self.config_init, "seed_everything")
+        task.provenance = training_record(task, data, seed=seed, world_size=self.trainer.world_size)
         options: RunConfig = self._get(self.config_init, "run")
         prepare_fit(self.trainer, task, compiled=options.compile, seconds=options.connect_seconds)
+
+    @rank_zero_only
+    def before_test(self) -> None:
+        """Count how often this test set was opened."""
+        runs = Path(cast(RunConfig, self._get(self.config_init, "run")).folder)
+        self._openings = open_test_set(runs, self.run_folder, cast(EOData, self.datamodule))
+        print(f"This test set was opened {self._openings} times, this time included ({runs / FILE}).")
 
     @rank_zero_only
     def write_figures(self) -> None:
@@ -278,6 +301,16 @@ class EosegCLI(LightningCLI):
             content["epochs"] = self.trainer.current_epoch
             rule = cast(Task, self.model).batch_rule()
             content["batch"] = {"effective": rule.effective, "learning_rate": rule.lr}
+        content |= measured_content(
+            cast(Task, self.model),
+            cast(EOData, self.datamodule),
+            self.run_folder,
+            "test" if self.subcommand == "test" else "val",
+            seed=self._get(self.config_init, "seed_everything"),
+            world_size=self.trainer.world_size,
+            block_size=cast(RunConfig, self._get(self.config_init, "run")).block_size,
+            openings=self._openings,
+        )
         write_atomically(self.run_folder / "figures.json", json.dumps(content, indent=2) + "\n")
 
     def finish(self) -> None:
@@ -334,6 +367,7 @@ class EosegCLI(LightningCLI):
                 enable_version_counter=False,  # a run that goes on writes the same file
             )
             mine += [
+                LeftOut(),
                 best,
                 CheckpointArtifact(),
                 *callbacks(self.run_folder, minutes=options.checkpoint_minutes),
@@ -355,8 +389,11 @@ class EosegCLI(LightningCLI):
 
     def _name(self, given: str | None) -> str:
         name = given or self._config_name()
-        return name if self.subcommand == "fit" else f"{name}-{self.subcommand}"
+        return name if self.subcommand == "fit" else f"{name}-{self.purpose or self.subcommand}"
 
     def _config_name(self) -> str:
-        paths = self.config[self.subcommand].get("config") or []
-        return Path(str(paths[-1])).stem if paths else "run"
+        paths = [Path(str(path)) for path in self.config[self.subcommand].get("config") or []]
+        if paths and (paths[-1].parent / "model.ckpt").is_file():
+            name = paths[-1].resolve().parent.parent.name  # of the experiment that the run folder is of
+            return name if re.fullmatch(r"[\w-][\w.-]*", name) else "run"
+        return paths[-1].stem if paths else "run"

@@ -152,11 +152,10 @@ def test_processes_are_planned_for_all_gpus(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ManyProcesses) as planned:
         plan_processes({}, base=tmp_path, name="demo", resume=None)
     assert planned.value.processes == 4
-    assert planned.value.folder is not None
     assert planned.value.folder.parent == tmp_path / "demo"
     with pytest.raises(ManyProcesses) as planned:
-        plan_processes({"devices": 2}, base=tmp_path, name="demo", resume="runs/x")
-    assert (planned.value.processes, planned.value.folder) == (2, None)
+        plan_processes({"devices": 2}, base=tmp_path, name="demo", resume=Path("runs/x"))
+    assert (planned.value.processes, planned.value.folder) == (2, Path("runs/x"))
 
 
 def test_what_torch_says_of_others_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

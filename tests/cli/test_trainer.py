@@ -39,6 +39,7 @@ def _without_wandb() -> object:
         ("--data.init_args.scenes.classes=[soil,grass]", "value 2"),
         ("--data.init_args.chip_size=many", "chip_size"),
         ("--weights_only=false", "weights_only is always true"),
+        ("--run.block_size=100", "run.block_size is 64 px times a power of two, such as 128; found 100"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

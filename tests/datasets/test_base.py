@@ -1,8 +1,10 @@
 """What every datamodule promises to tasks, command line and dashboard."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from chip_factory import chip_data, make_folders
@@ -15,6 +17,7 @@ from eoseg.datasets.config import SplitConfig
 from eoseg.datasets.datamodule import SceneData
 from eoseg.datasets.grouping import ItemSplitConfig
 from eoseg.datasets.tables import TableData
+from eoseg.errors import ConfigError
 
 RANDOM = ItemSplitConfig(method="random", val=0.3, test=0.3)
 FILES = SplitConfig(method="files", val=["b*"], test=["c*"])
@@ -101,3 +104,45 @@ def test_validation_and_test_give_each_sample_once(data: EOData) -> None:
     ]
     assert seen
     assert len(set(seen)) == len(seen)
+
+
+def test_files_and_members_of_splits_are_named(data: EOData, make: Callable[[Path], EOData]) -> None:
+    assert data.files()
+    assert all(Path(path).is_file() for path in data.files())
+    held = [set(data.members(stage)) for stage in ("train", "val", "test")]
+    assert all(held)
+    assert len(set.union(*held)) == sum(map(len, held))
+    sizes = [data.pixels(stage) for stage in ("train", "val", "test")]
+    if make in (chips, table):
+        assert sizes == [len(members) for members in held]
+    else:
+        assert sizes == [32 * 32] * 3
+
+
+def test_items_stay_together_with_their_group(tmp_path: Path) -> None:
+    data = chips(tmp_path)
+    name = data.members("val")[0]
+    assert data.unit_of(name) == name
+    grouped = chip_data(tmp_path, split=RANDOM, batch_size=2, groups="([0-9])[.]")
+    assert len({grouped.unit_of(name) for name in grouped.members("val")}) <= 6
+    assert grouped.unit_of(name) != name
+
+
+def test_eroded_borders_are_left_out_of_evaluation_alone(tmp_path: Path) -> None:
+    label = np.zeros((32, 32), np.uint8)
+    label[:, 18:] = 1
+    source = make_data(tmp_path, SIZES, labels=dict.fromkeys(SIZES, label))
+    data = SceneData(source, chip_size=16, batch_size=2, split=FILES, border="isprs-eroded")
+    batches = list(data.test_dataloader())
+    known = sum(int((batch["mask"] != 255).sum()) for batch in batches)
+    assert sum(int(batch["eroded"].sum()) for batch in batches) == 6 * 32  # across the chips' own border
+    assert sum(int(batch["counted"].sum()) for batch in batches) == 32 * 32 == known + 6 * 32
+    assert all("eroded" not in batch for batch in data.train_dataloader())
+    full = SceneData(source, chip_size=16, batch_size=2, split=FILES)
+    assert sum(int((batch["mask"] != 255).sum()) for batch in full.test_dataloader()) == 32 * 32
+
+
+def test_borders_need_classes(tmp_path: Path) -> None:
+    source = replace(make_data(tmp_path, SIZES), classes=None, quantity="height")
+    with pytest.raises(ConfigError, match="borders between classes, but the data have none"):
+        SceneData(source, chip_size=16, border="isprs-eroded")
