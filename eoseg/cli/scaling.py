@@ -77,11 +77,19 @@ def plan_processes(
 
 
 def parts_of_trainer(chosen: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """Options of the Trainer that the configuration leaves open: FSDP by blocks, whole checkpoints."""
+    """Options of the Trainer that the configuration leaves open: FSDP by blocks, whole checkpoints.
+
+    Raises:
+        ConfigError: FSDP has no GPU to divide a network over, or cannot do what the task asks for.
+    """
     plugins = chosen.get("plugins") or []
     parts: dict[str, Any] = {"plugins": [*(plugins if isinstance(plugins, list) else [plugins])]}
     parts["plugins"].append(AtomicCheckpoints())
     if chosen.get("strategy") == "fsdp":
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                "trainer.strategy fsdp divides a network over GPUs, and there is none here. Leave it out."
+            )
         parts["strategy"] = ShardedTraining(task)
     return parts
 

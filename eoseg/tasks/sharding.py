@@ -5,7 +5,6 @@ Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
 
 from functools import partial
 
-import torch
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy, size_based_auto_wrap_policy
@@ -63,8 +62,3 @@ def _attends(block: nn.Module) -> bool:
     if isinstance(block, (nn.ModuleList, nn.Sequential)):
         return False  # a stage of blocks
     return any("attention" in type(part).__name__.lower() for part in block.children())
-
-
-def has_gpu() -> bool:
-    """Whether there is a GPU to share a network over."""
-    return torch.cuda.is_available()

@@ -140,6 +140,18 @@ def test_a_compiled_network_has_the_names_of_a_plain_one(
     main(["test", str(tmp_path / "run"), "--no-wandb", f"--run.folder={tmp_path / 'runs'}"])
 
 
+def test_fsdp_without_a_gpu_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    told = fails(
+        capsys,
+        *("fit", f"--config={write_config(tmp_path)}", "--trainer.strategy=fsdp", "--no-wandb"),
+        f"--run.folder={tmp_path / 'runs'}",
+    )
+    assert "fsdp divides a network over GPUs, and there is none here" in told
+
+
 def test_negative_times_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path)
     assert "must not be negative" in fails(capsys, "fit", f"--config={config}", "--run.checkpoint_minutes=-1")

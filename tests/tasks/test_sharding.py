@@ -72,11 +72,18 @@ def fit(rank: int, folder: Path, environment: dict[str, str]) -> None:
     os.environ |= {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}
     made = task(network_args={"size": "tiny", "patch": 8})
     trainer = make_trainer(
-        folder, made, strategy=ShardedTraining(made), devices=2, gradient_clip_val=1e-3, max_steps=2
+        folder,
+        made,
+        strategy=ShardedTraining(made),
+        accelerator="gpu",
+        devices=2,
+        gradient_clip_val=1e-3,
+        max_steps=2,
     )
     trainer.fit(made, world(), weights_only=True)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch's FSDP runs on GPUs alone")
 def test_a_checkpoint_of_two_processes_holds_all_weights(tmp_path: Path) -> None:
     environment = {
         "TORCHELASTIC_RUN_ID": "tests",
