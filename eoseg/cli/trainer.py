@@ -209,6 +209,7 @@ class EosegCLI(LightningCLI):
         chosen = self._get(self.config_init, "trainer", default={})
         data = cast(EOData, self.datamodule)
         self._look_at(data)
+        kwargs |= parts_of_trainer(chosen, cast(Task, self.model))
         resume = self.subcommand == "fit" and (self._goes_on_in is not None or is_requeued())
         self.run_folder = data.run_folder = create_run_folder(
             Path(options.folder), self._name(options.name), resume=resume, chosen=self._goes_on_in
@@ -216,7 +217,6 @@ class EosegCLI(LightningCLI):
         path = checkpoint_to_go_on_from(self.run_folder, data) if resume else None
         if path is not None:
             self.config_init[self.subcommand]["ckpt_path"] = path
-        kwargs |= parts_of_trainer(chosen, cast(Task, self.model))
         kwargs["default_root_dir"] = str(self.run_folder)
         if chosen.get("logger") in (None, True):
             kwargs["logger"] = make_loggers(

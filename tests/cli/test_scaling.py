@@ -150,6 +150,7 @@ def test_fsdp_without_a_gpu_is_refused(
         f"--run.folder={tmp_path / 'runs'}",
     )
     assert "fsdp divides a network over GPUs, and there is none here" in told
+    assert not (tmp_path / "runs").exists()
 
 
 def test_negative_times_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
