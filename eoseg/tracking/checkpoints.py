@@ -72,7 +72,7 @@ def find_last(folder: Path) -> Path | None:
     Raises:
         CheckpointError: There are checkpoints, and all of them are broken.
     """
-    broken = []
+    broken: list[str] = []
     for path in (folder / LAST, folder / PREVIOUS, folder / BEST):
         if not path.is_file():
             continue
