@@ -3,6 +3,7 @@
 Zhao et al. 2023, https://arxiv.org/abs/2304.11277.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from lightning.pytorch.strategies import FSDPStrategy
@@ -22,12 +23,11 @@ class ShardedTraining(FSDPStrategy):
     So any number of processes, or one, can go on from a checkpoint, test it, and map with it.
     """
 
-    def __init__(self, task: Task, **options: object) -> None:
+    def __init__(self, task: Task) -> None:
         """Prepare for a task.
 
         Args:
             task: What is trained.
-            options: Of Lightning's `FSDPStrategy`.
 
         Raises:
             ConfigError: The task averages its weights, which no process has as a whole; or there is nothing
@@ -41,10 +41,10 @@ class ShardedTraining(FSDPStrategy):
             )
         if task.fitted_body is not None:
             raise ConfigError("A network that is fitted in one go has nothing to share. Leave strategy out.")
-        super().__init__(auto_wrap_policy=wrap_policy(task.network), state_dict_type="full", **options)
+        super().__init__(auto_wrap_policy=wrap_policy(task.network), state_dict_type="full")
 
 
-def wrap_policy(network: nn.Module) -> object:
+def wrap_policy(network: nn.Module) -> Callable[[nn.Module, bool, int], bool]:
     """Which parts are gathered on their own: each block of a transformer, else parts of a million weights."""
     blocks = {id(block) for block in transformer_blocks(network)}
     if blocks:

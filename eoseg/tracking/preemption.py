@@ -155,7 +155,7 @@ class Preemption(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the epoch, and stop between two where the end of one was in the way."""
         del pl_module
-        if trainer.fast_dev_run:
+        if getattr(trainer, "fast_dev_run", False):
             return
         trainer.save_checkpoint(self.last)
         decided = _NOTHING if self._agreement is None else self._agreement.latest
@@ -225,7 +225,7 @@ class _Agreement:
 
     def __init__(self, processes: int) -> None:
         self.latest = _NOTHING
-        self._group = torch.distributed.new_group(backend="gloo") if processes > 1 else None
+        self._group: Any = torch.distributed.new_group(backend="gloo") if processes > 1 else None
         self._value = torch.zeros(1, dtype=torch.int64)
         self._sent: Any = None
 
