@@ -4,7 +4,8 @@
     ├── ConfigError        an option or a configuration file is wrong
     ├── DataError          a scene or a label is missing, broken or inconsistent
     │   ├── GridError      two rasters that must share a grid do not
-    │   └── BandError      a band is missing, unknown or has implausible values
+    │   ├── BandError      a band is missing, unknown or has implausible values
+    │   └── LossError      a training has lost its way, on these samples
     ├── CheckpointError    a file is not an eoseg checkpoint, or does not fit
     └── OutputError        a result cannot be written
         └── BusyError      another process is making it at this moment
@@ -13,7 +14,7 @@ A message says what was expected, what was found and what to do. The command lin
 line and exits with status 2, so a message holds no line break.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -35,6 +36,20 @@ class GridError(DataError):
 
 class BandError(DataError):
     """A band is missing, unknown or has implausible values."""
+
+
+class LossError(DataError):
+    """The loss of a training is no longer a finite number."""
+
+    def __init__(self, message: str, *, samples: Sequence[str] = ()) -> None:
+        """Keep what the batch held.
+
+        Args:
+            message: What is said.
+            samples: Names of the samples of the batch.
+        """
+        super().__init__(message)
+        self.samples = tuple(samples)
 
 
 class CheckpointError(EosegError):

@@ -26,8 +26,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 ALL = {path.relative_to(CONFIGS).with_suffix("").as_posix(): path for path in sorted(CONFIGS.rglob("*.yaml"))}
 LADDERS = {name: path for name, path in ALL.items() if name.startswith("course/")}
 RUNS = {name: path for name, path in ALL.items() if "/" not in name}
-SEARCHES = {"tune", "sweeps"}
-"""Folders with files of another kind; tests/cli/test_tune.py runs these."""
+SEARCHES = {"tune", "sweeps", "cluster"}
+"""Folders with files of another kind; tests/cli/test_tune.py and tests/cli/test_scaling.py read these."""
 
 SOURCES = {
     "SceneData": ("scenes", SceneSource, SplitConfig),

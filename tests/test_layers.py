@@ -31,7 +31,14 @@ WALLS = {
     "geopandas": ("geo/",),
     "pyogrio": ("geo/",),
     "shapely": ("geo/",),
-    "lightning": ("tasks/", "datasets/base.py", "tracking/", "cli/trainer.py"),
+    "lightning": (
+        "tasks/",
+        "datasets/base.py",
+        "tracking/",
+        "cli/trainer.py",
+        "cli/scaling.py",
+        "cli/output.py",
+    ),
     "pytorch_lightning": (),
     "segmentation_models_pytorch": ("models/",),
     "timm": ("models/",),
@@ -76,10 +83,8 @@ LIGHT = {
 }
 # LightningCLI and what it calls; imported once the arguments are known to be right.
 LIGHT_EXCEPT = (
-    "eoseg.cli.trainer",
-    "eoseg.cli.calibration_run",
-    "eoseg.cli.leakage_gate",
-    "eoseg.cli.measured",
+    *("eoseg.cli.trainer", "eoseg.cli.scaling", "eoseg.cli.output"),
+    *("eoseg.cli.calibration_run", "eoseg.cli.leakage_gate", "eoseg.cli.measured"),
 )
 
 

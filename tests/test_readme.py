@@ -22,6 +22,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # test both halves.
 SCRIPTS = {"scripts/demo", "scripts/test", "scripts/check"}
 
+# These start eoseg; tests/scripts/test_slurm.py runs every one of them.
+LAUNCHERS = {"sbatch", "torchrun"}
+
 
 def blocks(language: str) -> list[str]:
     found: list[str] = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 
 from eoseg import __version__
@@ -41,6 +42,10 @@ COMMANDS = {
 """Command, its module and what it does, in the order in which people meet them."""
 
 
+_SECONDS_OF_THE_FIRST = 3
+"""Where several processes find the same mistake, the first one says so and ends them all before that time."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 a failure that eoseg does not know, 2 wrong input."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
@@ -69,7 +74,8 @@ def _dispatch(argv: list[str]) -> None:
     command = argv[0]
     if command not in COMMANDS:
         raise ConfigError(unknown_name("command", command, COMMANDS))
-    _log_to_stderr(os.environ.get("EOSEG_LOG", "INFO").upper())
+    further = COMMANDS[command][0] == "fit" and _rank() != "0"  # of the processes of one training, one tells
+    _log_to_stderr(os.environ.get("EOSEG_LOG", "WARNING" if further else "INFO").upper())
     module = importlib.import_module(f"eoseg.cli.{COMMANDS[command][0]}")
     module.main(command, argv[1:])
 
@@ -83,8 +89,15 @@ def _log_to_stderr(level: str) -> None:
 
 
 def _fail(error: EosegError) -> int:
+    if _rank() != "0":
+        time.sleep(_SECONDS_OF_THE_FIRST)
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     return 2
+
+
+def _rank() -> str:
+    """Number of this process among those that a launcher has started."""
+    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -40,7 +40,7 @@ def prepare(command: str, argv: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: There is no configuration, or it holds an unknown key.
     """
-    arguments = expand(command, argv)
+    arguments = expand(command, resume(command, argv))
     paths = _config_files(arguments)
     if not paths and "--print_config" not in arguments:
         raise ConfigError(f"'eoseg {command}' needs a configuration: add --config FILE.yaml.")
@@ -100,6 +100,8 @@ def expand(command: str, argv: Sequence[str]) -> list[str]:
             "that 'eoseg fit' made, or use --config and --ckpt_path."
         )
     short = [f"--config={needed['config.yaml']}", f"--ckpt_path={needed['model.ckpt']}"]
+    # Trained on a cluster, tested anywhere: with the devices that there are.
+    short += ["--trainer.devices=auto", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
     if load_config(str(needed["config.yaml"])).get("data", {}).get("class_path", "").endswith("SceneData"):
         # Other data follow from the configuration; that their split is the same is checked by its hash.
         short.append(f"--data.init_args.split.path={needed['split.json']}")
@@ -124,6 +126,34 @@ def _with_batch_size(command: str, arguments: list[str]) -> list[str]:
             what = "a number, or auto for the largest that fits" if command == "fit" else "a number"
             raise ConfigError(f"--batch-size is {what}; found '{value}'.")
     return found
+
+
+def resume(command: str, argv: Sequence[str]) -> list[str]:
+    """Write out `--resume RUN_FOLDER`: the configuration of that run, its folder, and its last checkpoint.
+
+    Raises:
+        ConfigError: It is no folder of a run, or the command does not train.
+    """
+    arguments = [
+        part for item in argv for part in (item.split("=", 1) if item.startswith("--resume=") else [item])
+    ]
+    if "--resume" not in arguments:
+        return arguments
+    place = arguments.index("--resume")
+    if command != "fit" or place + 1 == len(arguments):
+        raise ConfigError("--resume goes with fit and the folder of a run: eoseg fit --resume RUN_FOLDER.")
+    folder = Path(arguments[place + 1])
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"'{folder}' is not the folder of a run: it has no config.yaml. Name one of 'eoseg fit'."
+        )
+    if not list((folder / "checkpoints").glob("*.ckpt")):
+        raise ConfigError(
+            f"The run in '{folder}' has no checkpoint to go on from. Start it anew with its config.yaml."
+        )
+    rest = [*arguments[:place], *arguments[place + 2 :]]
+    given = [] if _config_files(rest) else [f"--config={folder / 'config.yaml'}"]
+    return [*given, *rest, f"--run.resume={folder}"]
 
 
 def check_config(config: Mapping[str, Any], *, where: str) -> None:

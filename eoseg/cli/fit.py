@@ -8,7 +8,8 @@ from eoseg.cli.options import Option, nested_classes, options_of, trainer_option
 from eoseg.errors import ConfigError, unknown_name
 
 USAGE = {
-    "fit": "eoseg fit --config CONFIG.yaml [--data.init_args.KEY VALUE] [--model.init_args.KEY VALUE] ...",
+    "fit": "eoseg fit --config CONFIG.yaml [--data.init_args.KEY VALUE] [--model.init_args.KEY VALUE] ...\n"
+    "       eoseg fit --resume RUN_FOLDER [--KEY VALUE] ...",
     "validate": "eoseg validate RUN_FOLDER | --config CONFIG.yaml --ckpt_path MODEL.ckpt [--KEY VALUE] ...",
     "test": "eoseg test RUN_FOLDER | --config CONFIG.yaml --ckpt_path MODEL.ckpt [--KEY VALUE] ...",
 }
@@ -38,20 +39,25 @@ def main(command: str, argv: list[str]) -> None:
         if not argv:
             raise ConfigError(f"'eoseg {command}' needs a configuration, such as --config configs/demo.yaml.")
         return
-    if command == "fit" and any(item.partition("=")[0] in ("--folds", "--compare-random") for item in argv):
+    if command == "fit" and any(item.partition("=")[0] in _FOLD_OPTIONS for item in argv):
         cross_validate(argv)
         return
     train(command, argv)
 
 
+_FOLD_OPTIONS = ("--folds", "--fold", "--compare-random")
 _FOLD_HELP = [
     "  --folds K          cross-validate: train and test K times, each time on another fold",
+    "  --fold N           with --folds: only fold N, from 0, such as in a job array",
     "  --compare-random   with --folds: the same again on random folds; prints how much they flatter",
 ]
 
 _BATCH_HELP = [
     "  --batch-size N     the same as --data.init_args.batch_size; auto: the largest that fits into memory",
 ]
+
+
+_RESUME_HELP = ["  --resume FOLDER    go on with the run of that folder, from its last checkpoint"]
 
 
 def help_text(command: str) -> str:
@@ -66,8 +72,7 @@ def help_text(command: str) -> str:
     lines += [*textwrap.wrap(about[command], 100), "", "Options, in the YAML or as --dotted.key VALUE:", ""]
     lines += [f"  {key:<18} {text}" for key, text in TOP_LEVEL.items()]
     lines += [
-        *(_FOLD_HELP if command == "fit" else []),
-        *(_BATCH_HELP if command == "fit" else []),
+        *([*_FOLD_HELP, *_RESUME_HELP, *_BATCH_HELP] if command == "fit" else []),
         "  --no-wandb         the same as --run.wandb=false",
         *(["  --allow-leakage    the same as --allow_leakage=true"] if command == "fit" else []),
         "  --print_config     print the whole configuration",

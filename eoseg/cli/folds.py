@@ -28,10 +28,10 @@ def cross_validate(argv: Sequence[str]) -> Path:
     """Train and test once for each fold, and report mean and spread.
 
     Args:
-        argv: Arguments of `eoseg fit`, with --folds, and --compare-random where it is wanted.
+        argv: Arguments of `eoseg fit`, with --folds, and --compare-random or --fold where it is wanted.
 
     Returns:
-        The file NAME-folds.json with all figures, in the folder of all runs.
+        The file NAME-folds.json with all figures, in the folder of all runs; of one fold its run folder.
 
     Raises:
         ConfigError: There is no configuration, its data take no folds, or K is too small.
@@ -53,6 +53,8 @@ def cross_validate(argv: Sequence[str]) -> Path:
             "--compare-random compares with folds that lie apart, but the data name no groups. Set 'groups'."
         )
     runs = _Runs(config, own.name or Path(own.config[0]).stem, rest, own.folds)
+    if own.fold is not None:
+        return runs.only(method, _number(own))
     methods = [method, "random"] if own.compare_random else [method]
     results = {name: runs.all_folds(name) for name in methods}
     target = runs.folder / f"{runs.name}-folds.json"
@@ -73,8 +75,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", "-c", action="append", default=[])
     parser.add_argument("--run.name", dest="name")
     parser.add_argument("--folds", type=_folds)
+    parser.add_argument("--fold", type=int)
     parser.add_argument("--compare-random", action="store_true")
     return parser
+
+
+def _number(own: argparse.Namespace) -> int:
+    if own.compare_random:
+        raise ConfigError("--fold trains one fold alone, and --compare-random compares all. Leave one out.")
+    if not 0 <= own.fold < own.folds:
+        raise ConfigError(
+            f"--fold is a number from 0 to {own.folds - 1} (--folds {own.folds}); found {own.fold}."
+        )
+    return int(own.fold)
 
 
 def _folds(text: str) -> int:
@@ -124,6 +137,11 @@ class _Runs:
     def all_folds(self, method: str) -> list[Figures]:
         """The test figures of each fold."""
         return [self._one(method, fold) for fold in range(self._folds)]
+
+    def only(self, method: str, fold: int) -> Path:
+        """Train and test with one fold, as a job of an array does; the folder of its training."""
+        self._one(method, fold)
+        return self.folder
 
     def _one(self, method: str, fold: int) -> Figures:
         print(f"\n{method} fold {fold + 1} of {self._folds}", flush=True)

@@ -5,26 +5,40 @@ import logging
 import math
 import re
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import jsonargparse
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from eoseg.cli.leakage_gate import audit_before_training, keep_audit, leakage_record
 from eoseg.cli.measured import measured_content
+from eoseg.cli.output import OneLineParser, Progress, own_error, quiet
+from eoseg.cli.processes import end_with_parent, run_all
+from eoseg.cli.scaling import (
+    ManyProcesses,
+    callbacks,
+    checkpoint_to_go_on_from,
+    parts_of_trainer,
+    plan_processes,
+    prepare_fit,
+    require_same_split,
+    say_stopped,
+    translated,
+    warn_of_version,
+)
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
 from eoseg.datasets.leakage import LeakageAudit
 from eoseg.datasets.tables import TableData
 from eoseg.datasets.torchgeo import TorchGeoData
-from eoseg.errors import ConfigError, EosegError
+from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkpoint
 from eoseg.predict.memory import keep_freed_memory
@@ -36,8 +50,9 @@ from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPa
 from eoseg.tracking.data_wait import DataWait
 from eoseg.tracking.loggers import finish_wandb, make_loggers
 from eoseg.tracking.openings import FILE, open_test_set
+from eoseg.tracking.preemption import PreemptedError
 from eoseg.tracking.protocol import LeftOut, require_unseen, training_record
-from eoseg.tracking.run_folder import create_run_folder, write_environment
+from eoseg.tracking.run_folder import create_run_folder, is_requeued, write_environment
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +80,10 @@ class RunConfig:
         panels_every: Epochs between pictures of the fixed validation chips; 0 for none.
         block_size: Side in pixels of the blocks that intervals of `validate` and `test` are drawn from: 64
             times a power of two; by default as large as leaves 30 blocks.
+        resume: Folder of a run to go on with, from its last checkpoint; it is begun where there is none yet.
+        checkpoint_minutes: Minutes between checkpoints inside an epoch, beside that at its end; 0 for none.
+        compile: Compile the network (torch.compile): minutes at the start, faster steps on a GPU.
+        connect_seconds: How long processes on other nodes wait for the first one of a training.
     """
 
     folder: str = "runs"
@@ -75,6 +94,10 @@ class RunConfig:
     tags: tuple[str, ...] = ()
     panels_every: int = 5
     block_size: int | None = None
+    resume: str | None = None
+    checkpoint_minutes: float = 30.0
+    compile: bool = False
+    connect_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         cells = (CELL if self.block_size is None else self.block_size) / CELL
@@ -83,6 +106,9 @@ class RunConfig:
                 f"run.block_size is {CELL} px times a power of two, such as {2 * CELL}; found "
                 f"{self.block_size}."
             )
+        for name in ("checkpoint_minutes", "connect_seconds"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"run.{name} must not be negative; found {getattr(self, name)}.")
 
 
 def run(command: str, arguments: list[str]) -> Path:
@@ -95,7 +121,13 @@ def run(command: str, arguments: list[str]) -> Path:
     Returns:
         The run folder.
     """
-    cli = quiet_start(command, arguments)
+    try:
+        cli = quiet_start(command, arguments)
+    except PreemptedError as stopped:
+        say_stopped(stopped)
+    except ManyProcesses as plan:
+        run_all([command, *arguments], plan.processes, folder=plan.folder)
+        return plan.folder
     cli.write_figures()
     if command == "fit":
         cli.finish()
@@ -104,13 +136,14 @@ def run(command: str, arguments: list[str]) -> Path:
 
 
 def quiet_start(command: str, arguments: list[str], *, kind: "type[EosegCLI] | None" = None) -> "EosegCLI":
-    """Run a command of Lightning's, with eoseg's own errors in place of those of its parser."""
-    _quiet()
+    """Run a command of Lightning's, with eoseg's own errors in place of those of its parser and of torch."""
+    quiet()
     keep_freed_memory()
+    end_with_parent()
     try:
         return _start(command, arguments, kind or EosegCLI)
-    except (TypeError, ValueError) as error:
-        cause = _own_error(error)
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        cause = own_error(error) or translated(error)
         if cause is None:
             raise
         raise cause from error
@@ -134,13 +167,6 @@ def _start(command: str, arguments: list[str], kind: "type[EosegCLI]") -> "Eoseg
     )
 
 
-def _own_error(error: BaseException | None) -> EosegError | None:
-    """The error of eoseg that the parser wrapped in one of its own, if any."""
-    while error is not None and not isinstance(error, EosegError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
 class EosegCLI(LightningCLI):
     """Lightning's command line with linked facts, a run folder and one-line errors."""
 
@@ -148,6 +174,7 @@ class EosegCLI(LightningCLI):
     purpose: ClassVar[str | None] = None
     """What a run is for, where that is not its subcommand."""
     _started: float
+    _asked_for: dict[str, Any]
     _openings: int | None = None
     _leakage: LeakageAudit | None = None
 
@@ -159,7 +186,7 @@ class EosegCLI(LightningCLI):
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Lightning's parser with one-line errors."""
         parser = super().init_parser(**kwargs)
-        parser.__class__ = _Parser
+        parser.__class__ = OneLineParser
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -171,11 +198,15 @@ class EosegCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed")
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what would be ignored."""
+        """Refuse what would be ignored; find out how many processes there are."""
         chosen = self.config[self.subcommand]
         if chosen.get("weights_only") is False:
             raise ConfigError("weights_only is always true: no code from a checkpoint is run. Leave it out.")
         chosen["weights_only"] = True
+        run, trainer = chosen["run"], chosen["trainer"]
+        self._asked_for = {key: trainer[key] for key in ("devices", "num_nodes")}
+        name, base = self._name(run["name"]), Path(run["folder"])
+        plan_processes(trainer, base=base, name=name, resume=self._goes_on_in, alone=self.purpose is not None)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add loggers, callbacks and the run folder to what the configuration says."""
@@ -183,10 +214,14 @@ class EosegCLI(LightningCLI):
         chosen = self._get(self.config_init, "trainer", default={})
         data = cast(EOData, self.datamodule)
         self._look_at(data)
-        name = options.name or self._config_name()
-        if self.subcommand != "fit":
-            name = f"{name}-{self.purpose or self.subcommand}"
-        self.run_folder = data.run_folder = create_run_folder(Path(options.folder), name)
+        kwargs |= parts_of_trainer(chosen, cast(Task, self.model))
+        resume = self.subcommand == "fit" and (self._goes_on_in is not None or is_requeued())
+        self.run_folder = data.run_folder = create_run_folder(
+            Path(options.folder), self._name(options.name), resume=resume, chosen=self._goes_on_in
+        )
+        path = checkpoint_to_go_on_from(self.run_folder, data) if resume else None
+        if path is not None:
+            self.config_init[self.subcommand]["ckpt_path"] = path
         kwargs["default_root_dir"] = str(self.run_folder)
         if chosen.get("logger") in (None, True):
             kwargs["logger"] = make_loggers(
@@ -199,7 +234,7 @@ class EosegCLI(LightningCLI):
             )
         mine = self._own_callbacks(options)
         if chosen.get("enable_progress_bar") is False:
-            mine = [callback for callback in mine if not isinstance(callback, _Progress)]
+            mine = [callback for callback in mine if not isinstance(callback, Progress)]
         chosen["callbacks"] = [*(chosen.get("callbacks") or []), *mine]
         trainer = super().instantiate_trainer(**kwargs)
         self._record(trainer)
@@ -221,13 +256,8 @@ class EosegCLI(LightningCLI):
             return
         checkpoint = self._get(self.config_init, "ckpt_path")
         provenance = read_checkpoint(checkpoint)[0].provenance if checkpoint else {}
-        trained = provenance.get("split")
-        if isinstance(trained, dict) and trained.get("sha256") != record["sha256"]:
-            raise ConfigError(
-                f"The checkpoint was trained on the split {str(trained.get('sha256'))[:12]}, the data give "
-                f"{str(record['sha256'])[:12]}: files or options have changed, so that training pixels may "
-                "be among those to evaluate. Use the config.yaml beside the checkpoint and the same files."
-            )
+        require_same_split(provenance.get("split"), record)
+        warn_of_version(provenance.get("eoseg"))
         if self.subcommand == "test":
             require_unseen(provenance, data)
 
@@ -236,12 +266,20 @@ class EosegCLI(LightningCLI):
         asked = (self._get(self.config_init, key) for key in ("allow_leakage", "ckpt_path"))
         return leakage_record(self._leakage, *asked)
 
+    @property
+    def _goes_on_in(self) -> Path | None:
+        """The folder of a run to go on with; a checkpoint is tested in a folder of its own."""
+        chosen = self.config[self.subcommand]["run"]["resume"]
+        return Path(chosen).resolve() if chosen and self.subcommand == "fit" else None  # not "latest"
+
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
         task, data = cast(Task, self.model), cast(EOData, self.datamodule)
         seed = self._get(self.config_init, "seed_everything")
         record = training_record(task, data, seed=seed, world_size=self.trainer.world_size)
         task.provenance = {**record, "split": {**data.split_record, "leakage": self._leakage_record()}}
+        options: RunConfig = self._get(self.config_init, "run")
+        prepare_fit(self.trainer, task, compiled=options.compile, seconds=options.connect_seconds)
 
     @rank_zero_only
     def before_test(self) -> None:
@@ -275,6 +313,8 @@ class EosegCLI(LightningCLI):
             score = best.best_model_score
             content["best"] = {"figure": best.monitor, "value": None if score is None else float(score)}
             content["epochs"] = self.trainer.current_epoch
+            rule = cast(Task, self.model).batch_rule()
+            content["batch"] = {"effective": rule.effective, "learning_rate": rule.lr}
         content |= measured_content(
             cast(Task, self.model),
             cast(EOData, self.datamodule),
@@ -328,7 +368,7 @@ class EosegCLI(LightningCLI):
             )
 
     def _own_callbacks(self, options: RunConfig) -> list[Callback]:
-        mine: list[Callback] = [_Progress(leave=True), ConfusionPanel(self.run_folder)]
+        mine: list[Callback] = [Progress(leave=True), ConfusionPanel(self.run_folder)]
         if options.panels_every:
             mine.append(ChipPanels(self.run_folder, every_n_epochs=options.panels_every))
         if self.subcommand == "fit":
@@ -338,9 +378,15 @@ class EosegCLI(LightningCLI):
                 filename="best",
                 monitor=task.monitor,
                 mode=task.monitor_mode,
-                save_last=True,
+                enable_version_counter=False,  # a run that goes on writes the same file
             )
-            mine += [LeftOut(), best, CheckpointArtifact(), DataWait()]
+            mine += [
+                LeftOut(),
+                best,
+                CheckpointArtifact(),
+                DataWait(),
+                *callbacks(self.run_folder, minutes=options.checkpoint_minutes),
+            ]
         return mine
 
     @rank_zero_only
@@ -348,10 +394,18 @@ class EosegCLI(LightningCLI):
         """Write what is needed to repeat the run, before it starts."""
         write_environment(self.run_folder)
         keep_audit(self._leakage, self.run_folder)
-        text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
+        config = self.config[self.subcommand].clone()
+        config["run"]["resume"] = None  # who repeats the run does not go on with it
+        for key, value in self._asked_for.items():
+            config["trainer"][key] = value  # nor does it need as many processes
+        text = self._parser(self.subcommand).dump(config, skip_unset=False)
         (self.run_folder / "config.yaml").write_text(text)
         for item in trainer.loggers:
             item.log_hyperparams(self.config[self.subcommand].as_dict())
+
+    def _name(self, given: str | None) -> str:
+        name = given or self._config_name()
+        return name if self.subcommand == "fit" else f"{name}-{self.purpose or self.subcommand}"
 
     def _config_name(self) -> str:
         paths = [Path(str(path)) for path in self.config[self.subcommand].get("config") or []]
@@ -359,43 +413,3 @@ class EosegCLI(LightningCLI):
             name = paths[-1].resolve().parent.parent.name  # of the experiment that the run folder is of
             return name if re.fullmatch(r"[\w-][\w.-]*", name) else "run"
         return paths[-1].stem if paths else "run"
-
-
-class _Progress(RichProgressBar):
-    """Lightning's progress bar without a version number of the logger."""
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What stands at the end of the bar."""
-        shown = super().get_metrics(trainer, pl_module)
-        return {key: value for key, value in shown.items() if key != "v_num"}
-
-
-class _Parser(LightningArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        """Raise the one line that matters instead of printing the usage and exiting."""
-        cause = _own_error(ex)
-        if cause is not None:
-            raise cause
-        lines = [line.strip(" -") for line in str(message).splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith(("Expected", "Parser key", "Given value:"))]
-        raise ConfigError(" ".join(told or lines)[:400] + " Run with --help to see what is expected.")
-
-
-def _quiet() -> None:
-    """Silence lines of Lightning that tell a user nothing."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
-        logging.getLogger(name).addFilter(
-            lambda record: (
-                not any(
-                    word in record.getMessage() for word in ("TPU", "HPU", "Tip:", "litlogger", "LOCAL_RANK")
-                )
-            )
-        )
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter is intended.*")
-    warnings.filterwarnings("ignore", ".*tensorboardX.*")
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")
-    warnings.filterwarnings("ignore", ".*dirpath has changed.*")  # a resumed run has its own folder
-    warnings.filterwarnings("ignore", ".*in eval mode at the start.*")  # a network that is trained already
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).propagate = False  # they have handlers of their own

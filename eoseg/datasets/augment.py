@@ -47,7 +47,6 @@ class Augmenter:
         self._steps = [(step.name, _build(step)) for step in config.more]
         self._seed = seed
         self._generator = torch.Generator()
-        self._drawing: tuple[int, int] | None = None
         self._low = torch.zeros(0)
         self._span = torch.ones(0)
 
@@ -83,19 +82,19 @@ class Augmenter:
             with torch.random.fork_rng(devices=[]):
                 self._apply(name, step, trial)
 
-    def __call__(self, batch: Batch, *, epoch: int, rank: int) -> Batch:
-        """Augment a batch; the draws follow from seed, epoch, rank and the batch's place in the epoch.
+    def __call__(self, batch: Batch, *, epoch: int, rank: int, number: int = 0) -> Batch:
+        """Augment a batch; the draws follow from seed, epoch, rank and the batch's number alone.
+
+        So a training that goes on inside an epoch augments as it would have done.
 
         Args:
             batch: Chips; it is not changed.
             epoch: Number of the epoch.
             rank: Number of the process.
+            number: Number of the batch in the epoch.
         """
-        if self._drawing != (epoch, rank):
-            self._drawing = (epoch, rank)
-            self._generator.manual_seed(
-                int(np.random.SeedSequence([self._seed, epoch, rank]).generate_state(1)[0])
-            )
+        place = np.random.SeedSequence([self._seed, epoch, rank, number])
+        self._generator.manual_seed(int(place.generate_state(1)[0]))
         count = batch["image"].shape[0]
         if self._config.flips_and_rotations:
             batch = flip_and_rotate(batch, self._draw(_SYMMETRIES, count))

@@ -182,7 +182,8 @@ class ChipFileData(ItemData):
         if self.trainer is None or not self.trainer.training:
             return batch
         rank, _ = self._process()
-        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank)
+        number = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank, number=number)
 
 
 def survey_chips(reader: ChipReader, places: Places, schema: Schema, dtype: str, seed: int) -> Statistics:

@@ -16,6 +16,7 @@ from eoseg.datasets.config import AugmentConfig, SceneSource, SplitConfig, check
 from eoseg.datasets.index import SceneIndex, load_index
 from eoseg.datasets.loader import TimedLoader, WorkerStart, check_worker_start, worker_options
 from eoseg.datasets.reader import SceneReader
+from eoseg.datasets.resumable import ResumableLoader, calm_worker
 from eoseg.datasets.sampler import EveryChip, RandomChips
 from eoseg.datasets.scene_cache import SceneCache
 from eoseg.datasets.splits import SPLITS, Split, make_split
@@ -218,7 +219,7 @@ class SceneData(EOData):
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(sampler)
+        return self._loader(ResumableLoader, sampler)
 
     def val_dataloader(self) -> DataLoader[ChipItem] | list[DataLoader[ChipItem]]:
         """Every chip of the validation regions; nothing where the split leaves none."""
@@ -251,20 +252,27 @@ class SceneData(EOData):
         if self.trainer is None or not self.trainer.training:
             return batch
         rank, _ = self._process()
-        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank)
+        number = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank, number=number)
 
     def _every_chip(self, stage: str) -> DataLoader[ChipItem]:
         rank, world_size = self._process()
-        return self._loader(EveryChip(self.chips(stage), split=stage, rank=rank, world_size=world_size))
+        chips = EveryChip(
+            self.chips(stage), split=stage, batch_size=self.batch_size, rank=rank, world_size=world_size
+        )
+        return self._loader(TimedLoader, chips)
 
-    def _loader(self, sampler: RandomChips | EveryChip) -> DataLoader[ChipItem]:
+    def _loader(
+        self, kind: type[DataLoader[ChipItem]], sampler: RandomChips | EveryChip
+    ) -> DataLoader[ChipItem]:
         border = self.border if isinstance(sampler, EveryChip) else "isprs-full"
-        return TimedLoader(
+        return kind(
             ChipDataset(self.reader, border=border),
             batch_size=self.batch_size,
             sampler=cast("torch.utils.data.Sampler[int]", sampler),
             collate_fn=collate,
             **worker_options(self.num_workers, self.worker_start),
+            worker_init_fn=calm_worker(),
         )
 
     def _process(self) -> tuple[int, int]:

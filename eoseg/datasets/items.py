@@ -15,6 +15,7 @@ from eoseg.datasets.base import EOData
 from eoseg.datasets.grouping import ItemSplitConfig
 from eoseg.datasets.item_split import ItemSplit
 from eoseg.datasets.loader import TimedLoader, worker_options
+from eoseg.datasets.resumable import ResumableLoader, calm_worker
 from eoseg.datasets.statistics import statistics_json
 from eoseg.errors import ConfigError, DataError
 from eoseg.files import write_atomically
@@ -72,22 +73,26 @@ class ItemBatches(DistributedSampler[Places]):
             seed=seed,
         )
         self._items = items
-        held = len(items) if shuffled else len(items[rank::world_size])
-        per_step = batch_size * world_size if shuffled else batch_size
-        self._count = -(-held // per_step)
+        # Batches of an evaluation are the same for any number of processes, and so is what a network makes of
+        # them; only where there are fewer than processes are they made smaller.
+        self._batches = max(-(-len(items) // batch_size), world_size)
+        self._count = len(range(self._batches)[rank::world_size])
+        if shuffled:
+            self._count = -(-len(items) // (batch_size * world_size))
+        self.first_batch = 0
 
     def __len__(self) -> int:
         """Batches of this process in an epoch."""
         return self._count
 
     def __iter__(self) -> Iterator[Places]:
-        """The batches of this epoch, on this process."""
+        """The batches of this epoch, on this process, from `first_batch` on."""
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self._items)
             # The same order on every process: each takes its own batches of it.
             batches = np.array_split(order, self._count * self.num_replicas)
-            return iter(batches[self.rank :: self.num_replicas])
-        return iter(np.array_split(self._items[self.rank :: self.num_replicas], self._count))
+            return iter(batches[self.rank :: self.num_replicas][self.first_batch :])
+        return iter(np.array_split(self._items, self._batches)[self.rank :: self.num_replicas])
 
 
 class ItemBatchDataset(Dataset[Batch]):
@@ -201,12 +206,14 @@ class ItemData(EOData):
             rank=rank,
             world_size=world_size,
         )
-        return TimedLoader(
+        loader = ResumableLoader if shuffled else TimedLoader
+        return loader(
             ItemBatchDataset(self.reader),
             batch_size=None,  # an index is a whole batch
             sampler=cast("Sampler[int]", batches),
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # never a list here
             **worker_options(self.num_workers, None),
+            worker_init_fn=calm_worker(),
         )
 
     def _process(self) -> tuple[int, int]:

@@ -76,28 +76,40 @@ class RandomChips(DistributedSampler[Chip]):
         wanted = chips_per_epoch or -(-int(area.sum()) // chip_size**2)
         batches = -(-wanted // (world_size * batch_size))
         self._count = max(1, batches) * batch_size
+        self._batch_size = batch_size
+        self.first_batch = 0
 
     def __len__(self) -> int:
         """Chips of this process in an epoch: whole batches, the same on every process."""
         return self._count
 
     def __iter__(self) -> Iterator[Chip]:
-        """Draw the chips of this epoch."""
+        """Draw the chips of this epoch, from `first_batch` on."""
         rng = np.random.default_rng([self.seed, self.epoch, self.rank])
         numbers = rng.choice(len(self._regions), size=self._count, p=self._weights)
-        for number in numbers:
-            yield self._regions[number].draw(rng)
+        first = self.first_batch * self._batch_size
+        for place, number in enumerate(numbers):
+            chip = self._regions[number].draw(rng)  # those before it too: what comes next follows from them
+            if place >= first:
+                yield chip
 
 
 class EveryChip(DistributedSampler[Chip]):
-    """A fixed list of chips, divided over the processes without repeating any."""
+    """A fixed list of chips in batches, which are divided over the processes without repeating any chip.
 
-    def __init__(self, chips: Sequence[Chip], *, split: str, rank: int = 0, world_size: int = 1) -> None:
-        """Take every `world_size`-th chip, from number `rank` on.
+    The batches are the same for any number of processes, so that a network gives the same logits to the last
+    bit; only where there are fewer batches than processes are they made smaller.
+    """
+
+    def __init__(
+        self, chips: Sequence[Chip], *, split: str, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        """Take every `world_size`-th batch, from number `rank` on.
 
         Args:
             chips: All chips of the split.
             split: Name of the split, for messages.
+            batch_size: Chips in a batch.
             rank: Number of this process.
             world_size: How many processes share the chips.
 
@@ -115,7 +127,9 @@ class EveryChip(DistributedSampler[Chip]):
                 f"The {split} split has {len(chips)} chips for {world_size} processes. Use fewer processes."
             )
         super().__init__(chips, num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
-        self._own = list(chips[rank::world_size])
+        size = batch_size if -(-len(chips) // batch_size) >= world_size else len(chips) // world_size
+        starts = range(0, len(chips), size)[rank::world_size]
+        self._own = [chip for start in starts for chip in chips[start : start + size]]
 
     def __len__(self) -> int:
         """Chips of this process."""

@@ -16,6 +16,7 @@ from eoseg.datasets.base import EOData
 from eoseg.datasets.chips import ChipItem, collate
 from eoseg.datasets.config import AugmentConfig
 from eoseg.datasets.loader import TimedLoader, worker_options
+from eoseg.datasets.resumable import ResumableLoader, calm_worker
 from eoseg.datasets.statistics import statistics_json
 from eoseg.datasets.torchgeo_build import build, data_root, set_up
 from eoseg.datasets.torchgeo_loading import (
@@ -259,7 +260,7 @@ class TorchGeoData(EOData):
             rank=rank_and_size[0],
             world_size=rank_and_size[1],
         )
-        return self._loader(TrainingChips(source, size), sampler=sampler)
+        return self._loader(ResumableLoader, TrainingChips(source, size), sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[ChipItem] | list[DataLoader[ChipItem]]:
         """Every pixel or chip of the validation images once; nothing where there are none."""
@@ -281,7 +282,8 @@ class TorchGeoData(EOData):
         if self.trainer is None or not self.trainer.training:
             return batch
         rank, _ = self._process()
-        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank)
+        number = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return self._augmenter(batch, epoch=self.trainer.current_epoch, rank=rank, number=number)
 
     def _every_tile(self, stage: str) -> DataLoader[ChipItem]:
         rank, world_size = self._process()
@@ -291,23 +293,17 @@ class TorchGeoData(EOData):
                 "data.border 'isprs-eroded' leaves out borders between classes, but each chip has one "
                 "label as a whole. Leave it out."
             )
-        return self._loader(
-            EveryTile(
-                source,
-                self.chip_size,
-                split=stage,
-                border=self.border,
-                rank=rank,
-                world_size=world_size,
-            )
+        tiles = EveryTile(
+            source, self.chip_size, split=stage, border=self.border, rank=rank, world_size=world_size
         )
+        return self._loader(TimedLoader, tiles)
 
-    def _loader(self, dataset: Any, **options: Any) -> DataLoader[ChipItem]:
-        return TimedLoader(
+    def _loader(self, kind: type[DataLoader[ChipItem]], dataset: Any, **options: Any) -> DataLoader[ChipItem]:
+        return kind(
             dataset,
             batch_size=self.batch_size,
             collate_fn=collate,
-            worker_init_fn=reopen_files,
+            worker_init_fn=calm_worker(reopen_files),
             **worker_options(self.num_workers, None),
             **options,
         )

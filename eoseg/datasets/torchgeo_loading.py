@@ -95,16 +95,20 @@ class RandomDraws(DistributedSampler[Draw]):
         self._held = held
         self._weights = None if areas is None else areas / areas.sum()
         self._count = -(-chips // (world_size * batch_size)) * batch_size
+        self._batch_size = batch_size
+        self.first_batch = 0
 
     def __len__(self) -> int:
         """Chips of this process in an epoch: whole batches, the same on every process."""
         return self._count
 
     def __iter__(self) -> Iterator[Draw]:
-        """Draw the chips of this epoch."""
+        """Draw the chips of this epoch, from `first_batch` on."""
         numbers = self._by_area() if self._weights is not None else self._in_turn()
         for place in range(self._count):
-            yield Draw(next(numbers), (self.seed, self.epoch, self.rank, place))
+            draw = Draw(next(numbers), (self.seed, self.epoch, self.rank, place))
+            if place >= self.first_batch * self._batch_size:
+                yield draw
 
     def _by_area(self) -> Iterator[int]:
         rng = np.random.default_rng([self.seed, self.epoch, self.rank])

@@ -1,8 +1,9 @@
-"""Weights averaged over the last steps of a run.
+"""Weights averaged over the last steps of a run, or over all of them with a decay.
 
 Stochastic gradient descent ends up wandering around the minimum; the mean of its steps lies closer to it
 (Polyak and Juditsky 1992, https://doi.org/10.1137/0330046; for deep networks Izmailov et al. 2018,
-https://arxiv.org/abs/1803.05407).
+https://arxiv.org/abs/1803.05407). An exponential moving average follows the training and needs no choice
+of an end.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ _KEY = "averaging"
 
 
 class AverageWeights(Callback):
-    """Let validation, checkpoints and the trained network have the mean of the weights of the last steps.
+    """Let validation, checkpoints and the trained network have the mean of the weights of several steps.
 
     Training itself goes on from the weights of the last step. Averaged are all parameters and the running
     statistics of batch normalisation (floating point); counters are those of the last step. Before the
@@ -26,13 +27,17 @@ class AverageWeights(Callback):
     task counts too; in a checkpoint that is saved without callbacks it leaves the weights of the last step.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float | None = None, *, decay: float | None = None) -> None:
         """Choose the steps.
 
         Args:
             share: Share of all steps, at the end of the run, above 0 to 1.
+            decay: Instead of a share: of each step the mean keeps this much of itself and takes the rest from
+                the new weights. It rises to this value over the first steps, as (1 + n) / (10 + n), so that
+                the first weights are forgotten.
         """
-        self.share = share
+        self.share = 1.0 if share is None else share
+        self.decay = decay
         self._first: int | None = None  # number of the first step to average; None while not training
         self._latest = 0
         self._count = 0
@@ -69,7 +74,7 @@ class AverageWeights(Callback):
             self._mean = _copy(values)
             return
         for name, mean in self._mean.items():
-            mean += (values[name].to(mean) - mean) / self._count
+            mean += (values[name].to(mean) - mean) * self._part()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Validate with the mean."""
@@ -102,6 +107,12 @@ class AverageWeights(Callback):
         if _KEY in checkpoint:
             self._count = int(checkpoint[_KEY]["count"])
             self._own = dict(checkpoint[_KEY]["own"])
+
+    def _part(self) -> float:
+        """How much of the newest weights the mean takes."""
+        if self.decay is None:
+            return 1 / self._count
+        return 1 - min(self.decay, self._count / (9 + self._count))
 
     def _use_mean(self, module: LightningModule) -> None:
         if self._count and self._own is None:

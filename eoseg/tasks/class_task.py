@@ -17,8 +17,9 @@ from eoseg.recipe import Recipe, Scaling, Schema, Statistics
 from eoseg.tasks.counts import BINS, ClassCounts, ProbabilityCounts, Sums
 from eoseg.tasks.finetune import FinetuneConfig
 from eoseg.tasks.measures import Measured, Measures
+from eoseg.tasks.needs import require_labels, require_time
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
-from eoseg.tasks.task import Task, require_labels, require_time, usable
+from eoseg.tasks.task import Task, usable
 
 _NO_CHANGE = ("unchanged", "nochange", "nonchange", "stable", "background")
 """Names of "no change", letters only, that must not stand for a change."""

@@ -134,6 +134,42 @@ class LabelCounts(Sums):
                 self.tables[:, reference, mapped] += ((target == reference) & (output == mapped)).sum(dim=0)
 
 
+class LossMean:
+    """The mean of a loss over all samples of an epoch, alike for any number of processes.
+
+    Batches are weighted by their samples and added up in float64.
+    """
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self._losses: list[Tensor] = []
+        self._samples: list[int] = []
+
+    def reset(self) -> None:
+        """Start afresh."""
+        self._losses, self._samples = [], []
+
+    def update(self, loss: Tensor, samples: int) -> None:
+        """Add the mean loss of a batch; nothing is moved off the device yet."""
+        self._losses.append(loss.detach())
+        self._samples.append(samples)
+
+    def over_processes(self, device: torch.device) -> float | None:
+        """The mean over all processes, or None without a sample; call it once on each, at the end.
+
+        Args:
+            device: Where the processes exchange what they have.
+        """
+        count = torch.tensor(self._samples, dtype=torch.float64)
+        losses = torch.stack(self._losses).double().cpu() if self._losses else count
+        total = torch.stack([(losses * count).sum(), count.sum()])
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            total = total.to(device)
+            torch.distributed.all_reduce(total)
+        weighted, samples = total.tolist()
+        return weighted / samples if samples else None
+
+
 class ValueSums(Sums):
     """Float64 sums over pixels with a value, from which all errors of a regression follow.
 

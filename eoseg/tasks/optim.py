@@ -2,9 +2,9 @@
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn, optim
 from torch.optim import lr_scheduler
@@ -12,6 +12,8 @@ from torch.optim import lr_scheduler
 from eoseg.errors import ConfigError, unknown_name
 
 DEFAULT_WARMUP = 0.05
+
+_SCALES: dict[str, Callable[[int], float]] = {"none": lambda _: 1.0, "linear": float, "sqrt": math.sqrt}
 
 
 @dataclass(frozen=True)  # no slots: jsonargparse reads defaults from __dict__
@@ -25,18 +27,32 @@ class OptimizerConfig:
         args: Further arguments of that class, such as `momentum` or `weight_decay`.
         average: Share of all steps, at the end of the run, over which the weights are averaged, above 0 to
             1 (Polyak and Juditsky 1992); see `eoseg.tasks.averaging`. By default they are not.
+        ema: Decay of an exponential moving average of the weights over all steps, such as 0.999, which is
+            validated, kept and mapped with in place of the weights of the last step. By default none.
+        scale_lr: What a larger effective batch (processes times accumulate_grad_batches) does to the learning
+            rate: "none"; "linear", times as many (Goyal et al. 2017); "sqrt", times the root of it.
     """
 
     name: str = "AdamW"
     lr: float = 1e-3
     args: dict[str, Any] = field(default_factory=dict)
     average: float | None = None
+    ema: float | None = None
+    scale_lr: Literal["none", "linear", "sqrt"] = "none"
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
             raise ConfigError(f"The learning rate must be positive, found {self.lr}.")
         if self.average is not None and not 0 < self.average <= 1:
             raise ConfigError(f"average is a share of all steps, above 0 to 1, found {self.average}.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(f"ema is a decay between 0 and 1, such as 0.999, found {self.ema}.")
+        if self.ema is not None and self.average is not None:
+            raise ConfigError(
+                "average and ema are two ways to average the same weights. Leave one of them out."
+            )
+        if self.scale_lr not in _SCALES:
+            raise ConfigError(f"scale_lr is none, linear or sqrt, found '{self.scale_lr}'.")
         if self.name.lower() == "asgd":
             raise ConfigError(
                 "torch's ASGD averages weights and never uses the average. Use name SGD with average 0.5, "
@@ -81,20 +97,61 @@ class SchedulerConfig:
             _check_args(_scheduler_class(self.name), self.args, given=_filled_in(self.name))
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRule:
+    """How many chips one step of the optimiser learns from, and with which learning rate.
+
+    The rate of the configuration is for the batch of one process; `OptimizerConfig.scale_lr` says what more
+    chips do to it. Linear: Goyal et al. 2017, https://arxiv.org/abs/1706.02677; root: Krizhevsky 2014,
+    https://arxiv.org/abs/1404.5997.
+    """
+
+    config: OptimizerConfig
+    batch_size: int
+    """Chips in a batch, on each process."""
+    processes: int
+    accumulated: int
+    """Batches of each process whose gradients make one step."""
+
+    @property
+    def effective(self) -> int:
+        """Chips of one step."""
+        return self.batch_size * self.processes * self.accumulated
+
+    @property
+    def lr(self) -> float:
+        """Learning rate in force."""
+        return self.config.lr * _SCALES[self.config.scale_lr](self.processes * self.accumulated)
+
+    def __str__(self) -> str:
+        """What is said at the beginning of a training."""
+        scaled = "" if self.lr == self.config.lr else f", that is {self.config.lr:g} scaled for more chips"
+        return (
+            f"Effective batch: {self.batch_size} chips x {self.processes} processes x {self.accumulated} "
+            f"accumulated = {self.effective}; learning rate {self.lr:g} (scale_lr: {self.config.scale_lr}"
+            f"{scaled})."
+        )
+
+
 def build_optimizer(
-    config: OptimizerConfig, parameters: Iterable[nn.Parameter] | list[dict[str, Any]]
+    config: OptimizerConfig,
+    parameters: Iterable[nn.Parameter] | list[dict[str, Any]],
+    *,
+    batch: BatchRule | None = None,
 ) -> optim.Optimizer:
     """Make the optimiser.
 
     Args:
-        config: Which.
+        config: Which one.
         parameters: What it trains, or groups of it with rates of their own.
+        batch: Chips of one step, which the learning rate may be scaled for.
 
     Raises:
         ConfigError: torch refuses a value.
     """
+    lr = config.lr if batch is None else batch.lr
     try:
-        return _optimizer_class(config.name)(parameters, **{"lr": config.lr, **config.args})
+        return _optimizer_class(config.name)(parameters, **{"lr": lr, **config.args})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"torch refuses the arguments of optimizer '{config.name}': {error}.") from error
 

@@ -13,8 +13,9 @@ from eoseg.models import Kind, build_network, network_config
 from eoseg.recipe import Schema, Statistics
 from eoseg.tasks.counts import Sums, ValueSums
 from eoseg.tasks.finetune import FinetuneConfig
+from eoseg.tasks.needs import require_labels, require_time
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
-from eoseg.tasks.task import Task, require_labels, require_time, usable
+from eoseg.tasks.task import Task, usable
 
 _LOSSES = ("mse", "mae", "huber")
 

@@ -1,5 +1,6 @@
 """What all tasks share: one step for the three stages, exact figures, a recipe in each checkpoint."""
 
+import logging
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal, Protocol, cast
 
@@ -10,27 +11,22 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn, optim
 
 from eoseg.batch import Batch
-from eoseg.errors import CheckpointError, ConfigError, DataError
+from eoseg.errors import CheckpointError, ConfigError, LossError
 from eoseg.models import FittedBody, Kind, Network
 from eoseg.recipe import Plain, Recipe, Schema, Statistics
 from eoseg.tasks.averaging import AverageWeights
-from eoseg.tasks.counts import Sums
+from eoseg.tasks.counts import LossMean, Sums
 from eoseg.tasks.finetune import FinetuneConfig, Finetuning
-from eoseg.tasks.limits import require_chip_size, require_one_process
-from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
+from eoseg.tasks.needs import require_chip_size, require_one_process, require_time
+from eoseg.tasks.optim import BatchRule, OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
 
-TIMES: dict[Kind, str] = {
-    "segmentation": "single",
-    "classification": "single",
-    "change": "pair",
-    "series": "series",
-    "pretraining": "single",
-}
-"""Which data each kind of network takes."""
+_log = logging.getLogger(__name__)
 
 
 class DataSource(Protocol):
     """What a task asks of the datamodule that feeds it."""
+
+    batch_size: int
 
     @property
     def statistics(self) -> Statistics:
@@ -90,7 +86,9 @@ class Task(LightningModule, ABC):
         self.scheduler_config = scheduler
         self.statistics: Statistics | None = None
         self.provenance: dict[str, Plain] = {}
-        self._average = None if optimizer.average is None else AverageWeights(optimizer.average)
+        averaged = optimizer.average is not None or optimizer.ema is not None
+        self._average = AverageWeights(optimizer.average, decay=optimizer.ema) if averaged else None
+        self._losses = {stage: LossMean() for stage in ("val", "test")}
         self._finetuning = Finetuning(
             finetune, network, weights=weights, chip_size=chip_size, steps=schema.steps
         )
@@ -152,7 +150,7 @@ class Task(LightningModule, ABC):
             stage: "train", "val" or "test".
 
         Raises:
-            DataError: The loss is no longer a finite number.
+            LossError: The loss is no longer a finite number.
         """
         logits = self(batch["image"], batch["valid"], batch.get("days"))
         loss = self.compute_loss(logits, batch)
@@ -162,24 +160,22 @@ class Task(LightningModule, ABC):
         return loss
 
     def check_and_log(self, loss: Tensor, batch: Batch, stage: str) -> None:
-        """Log the loss of a batch.
+        """Log the loss of a batch, or keep it for the mean over an epoch of validation or test.
 
         Raises:
-            DataError: It is no longer a finite number.
+            LossError: It is no longer a finite number.
         """
-        if stage == "train" and not torch.isfinite(loss.detach()):
-            raise DataError(
+        samples = batch["image"].shape[0]
+        if stage != "train":
+            self._losses[stage].update(loss, samples)
+            return
+        if not torch.isfinite(loss.detach()):
+            raise LossError(
                 f"The loss is {loss.item()} at step {self.global_step}, on chips "
-                f"{', '.join(batch['id'][:4])}. Lower the learning rate, or look at these chips."
+                f"{', '.join(batch['id'][:4])}. Lower the learning rate, or look at these chips.",
+                samples=batch["id"],
             )
-        self.log(
-            f"{stage}/loss",
-            loss,
-            on_step=stage == "train",
-            on_epoch=True,
-            batch_size=batch["image"].shape[0],
-            sync_dist=stage != "train",
-        )
+        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=samples)
 
     def training_step(self, batch: Batch) -> Tensor | None:
         """Lightning's hook."""
@@ -204,6 +200,7 @@ class Task(LightningModule, ABC):
     def on_validation_epoch_start(self) -> None:
         """Start counting afresh; a network that is fitted in one go learns now."""
         self.counts("val").reset()
+        self._losses["val"].reset()
         if self.fitted_body is None or self.trainer.state.fn != "fit" or self.trainer.sanity_checking:
             return
         self.fitted_body.fit(self.class_weights())
@@ -216,6 +213,7 @@ class Task(LightningModule, ABC):
     def on_test_epoch_start(self) -> None:
         """Start counting afresh."""
         self.counts("test").reset()
+        self._losses["test"].reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures of all processes' counts."""
@@ -271,8 +269,13 @@ class Task(LightningModule, ABC):
         """Lightning's hook."""
         if self.fitted_body is not None:
             return optim.SGD([nn.Parameter(torch.zeros(()))], lr=0.0)  # counts steps; see training_step
-        trained = self._finetuning.groups(self.parameters(), self.optimizer_config.lr)
-        optimizer = build_optimizer(self.optimizer_config, trained)
+        rule = self.batch_rule()
+        if self.trainer.is_global_zero:
+            _log.info("%s", rule)
+        for logger in self.loggers:
+            logger.log_hyperparams({"effective_batch": rule.effective, "learning_rate": rule.lr})
+        trained = self._finetuning.groups(self.parameters(), rule.lr)
+        optimizer = build_optimizer(self.optimizer_config, trained, batch=rule)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = build_scheduler(
             self.scheduler_config, optimizer, total_steps=steps, monitor=self.monitor, mode=self.monitor_mode
@@ -280,6 +283,29 @@ class Task(LightningModule, ABC):
         if schedule is None:
             return optimizer
         return cast(OptimizerLRScheduler, {"optimizer": optimizer, "lr_scheduler": schedule})
+
+    def batch_rule(self) -> BatchRule:
+        """How many chips a step learns from, and the learning rate for that many."""
+        source = cast(DataSource, self.trainer.datamodule)  # type: ignore[attr-defined]
+        return BatchRule(
+            self.optimizer_config,
+            batch_size=source.batch_size,
+            processes=self.trainer.world_size,
+            accumulated=self.trainer.accumulate_grad_batches,
+        )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm of all gradients, though each process has a part of them; Lightning's hook."""
+        sharded = getattr(self.trainer.model, "clip_grad_norm_", None)
+        if sharded is None or gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val is not None:
+            sharded(gradient_clip_val)
 
     def configure_callbacks(self) -> list[Callback]:
         """Fine-tune, and average the weights where asked for; Lightning's hook."""
@@ -325,8 +351,11 @@ class Task(LightningModule, ABC):
 
     def _log_figures(self, stage: str) -> None:
         self.counts(stage).sum_over_processes()
+        loss = self._losses[stage].over_processes(self.device)
         if self.trainer.sanity_checking:
             return
+        if loss is not None:
+            self.log(f"{stage}/loss", loss)
         # An undefined figure is left out, never logged as 0 or NaN. The counts are already summed.
         figures = self.figures(stage)
         self.log_dict({f"{stage}/{name}": value for name, value in figures.items() if value is not None})
@@ -341,35 +370,3 @@ def usable(batch: Batch, kind: Kind) -> Tensor:
     if kind == "change":
         return valid.all(dim=1)
     return valid.any(dim=1) if kind == "series" else valid
-
-
-def require_time(task: str, kind: Kind, schema: Schema) -> None:
-    """Refuse data of another number of dates than a task learns from, before a network is built for them.
-
-    Raises:
-        ConfigError: With the task that fits.
-    """
-    if schema.time != TIMES[kind]:
-        needed = {
-            "single": "scenes of one date",
-            "pair": "pairs of dates (data: 'images' and 'after')",
-            "series": "series of dates (data: '{date}' in 'images')",
-        }
-        found = needed[schema.time].partition(" (")[0]
-        fitting = {"single": "SegmentationTask", "pair": "ChangeTask", "series": "SeriesTask"}[schema.time]
-        raise ConfigError(
-            f"{task} learns from {needed[TIMES[kind]]}; found {found}. Use {fitting} for these."
-        )
-
-
-def require_labels(task: str, schema: Schema) -> None:
-    """Refuse scenes without labels, before a network is built for them.
-
-    Raises:
-        ConfigError: With what to add, or the task that learns without labels.
-    """
-    if not schema.classes and schema.quantity is None:
-        raise ConfigError(
-            f"{task} learns from labels, but the data have none. Name 'labels' with 'classes' or 'quantity' "
-            "in the data, or use PretrainTask."
-        )

@@ -99,6 +99,7 @@ def test_a_run_folder_stands_for_its_files(tmp_path: Path) -> None:
         assert found == [
             f"--config={tmp_path}/config.yaml",
             f"--ckpt_path={tmp_path}/model.ckpt",
+            *("--trainer.devices=auto", "--trainer.num_nodes=1", "--trainer.strategy=auto"),
             *short,
             "--run.wandb=false",
         ]

@@ -80,19 +80,21 @@ def test_the_batch_that_came_in_is_not_changed():
 def test_draws_follow_from_seed_epoch_and_rank_and_not_from_elsewhere():
     steps = (AugmentStep("RandomGaussianNoise", {"std": 0.1}),)
 
-    def drawn(seed: int = 0, epoch: int = 0, rank: int = 0, other: int = 0) -> bytes:
+    def drawn(seed: int = 0, other: int = 0, before: int = 0, **place: int) -> bytes:
         torch.manual_seed(other)
         made = augmenter(*steps, flips=True, seed=seed)
-        return made(batch_of(), epoch=epoch, rank=rank)["image"].numpy().tobytes()
+        for number in range(before):
+            made(batch_of(), epoch=0, rank=0, number=number)
+        return made(batch_of(), **{"epoch": 0, "rank": 0, "number": 2, **place})["image"].numpy().tobytes()
 
-    assert drawn() == drawn(other=5)
-    assert len({drawn(), drawn(seed=1), drawn(epoch=1), drawn(rank=1)}) == 4
+    assert drawn() == drawn(other=5) == drawn(before=2)  # as where a training goes on inside an epoch
+    assert len({drawn(), drawn(seed=1), drawn(epoch=1), drawn(rank=1), drawn(number=3)}) == 5
 
 
 def test_batches_of_an_epoch_differ_and_the_global_generator_is_untouched():
     made = augmenter(AugmentStep("RandomGaussianNoise", {"p": 1.0}))
     torch.manual_seed(3)
-    first, second = (made(batch_of(), epoch=0, rank=0)["image"] for _ in range(2))
+    first, second = (made(batch_of(), epoch=0, rank=0, number=number)["image"] for number in range(2))
     assert not torch.equal(first, second)
     found = torch.rand(1)
     torch.manual_seed(3)

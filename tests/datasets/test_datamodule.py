@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -142,6 +143,7 @@ class FakeTrainer:
     global_rank = 0
     world_size = 1
     training = True
+    fit_loop = MagicMock(**{"epoch_loop.batch_progress.current.ready": 0})
 
 
 def test_only_training_chips_are_augmented(folder: Path):

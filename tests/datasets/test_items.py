@@ -48,6 +48,21 @@ def test_evaluation_gives_each_item_once_in_order(count: int, world: int):
     assert sorted(np.concatenate(by_rank).tolist()) == [number * 10 for number in range(count)]
 
 
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_batches_of_an_evaluation_are_the_same_for_any_number_of_processes(world: int):
+    found = [batch for rank in range(world) for batch in batches(11, shuffled=False, rank=rank, world=world)]
+    assert sorted(map(tuple, found)) == sorted(map(tuple, batches(11, shuffled=False)))
+
+
+def test_an_epoch_can_begin_at_any_batch_on_each_process():
+    sampler = ItemBatches(
+        np.arange(30), split="train", batch_size=4, shuffled=True, seed=7, rank=1, world_size=2
+    )
+    whole = list(sampler)
+    sampler.first_batch = 2
+    assert [batch.tolist() for batch in sampler] == [batch.tolist() for batch in whole[2:]]
+
+
 def test_too_few_items_are_refused():
     with pytest.raises(DataError, match="The train split is empty"):
         batches(0)

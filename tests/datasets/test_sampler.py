@@ -127,20 +127,38 @@ CHIPS = [
 ]
 
 
+def shares(world_size: int, batch_size: int = 2) -> list[list[str]]:
+    found = []
+    for rank in range(world_size):
+        own = EveryChip(CHIPS, split="val", batch_size=batch_size, rank=rank, world_size=world_size)
+        found.append([chip.id for chip in own])
+        assert len(own) == len(found[-1]) > 0
+    return found
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3, 7])
 def test_processes_share_all_chips_without_repeating_any(world_size: int):
-    shares = [
-        list(EveryChip(CHIPS, split="val", rank=rank, world_size=world_size)) for rank in range(world_size)
-    ]
-    ids = [chip.id for share in shares for chip in share]
+    ids = [name for share in shares(world_size) for name in share]
     assert sorted(ids) == sorted(chip.id for chip in CHIPS)
-    assert [
-        len(EveryChip(CHIPS, split="val", rank=rank, world_size=world_size)) for rank in range(world_size)
-    ] == [len(share) for share in shares]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_the_batches_are_the_same_for_any_number_of_processes(world_size: int):
+    def batches(world: int) -> set[tuple[str, ...]]:
+        return {tuple(own[start : start + 2]) for own in shares(world) for start in range(0, len(own), 2)}
+
+    assert batches(world_size) == batches(1)
+    assert len(batches(1)) == 4
 
 
 def test_no_chip_or_too_few_are_refused():
     with pytest.raises(DataError, match="The val split has no chip with a label"):
-        EveryChip([], split="val")
+        EveryChip([], split="val", batch_size=2)
     with pytest.raises(ConfigError, match="7 chips for 8 processes"):
-        EveryChip(CHIPS, split="test", world_size=8)
+        EveryChip(CHIPS, split="test", batch_size=2, world_size=8)
+
+
+def test_an_epoch_can_begin_at_any_batch():
+    whole, rest = sampler(FULL, chips_per_epoch=20), sampler(FULL, chips_per_epoch=20)
+    rest.first_batch = 3
+    assert [chip.id for chip in rest] == [chip.id for chip in whole][12:]

@@ -38,13 +38,13 @@ class Diary(Callback):
         return torch.stack([step[name] for step in self.steps[-last:]]).double().mean(dim=0).float()
 
 
-def make_task(average: float | None, arch: str = "local") -> SegmentationTask:
+def make_task(average: float | None, arch: str = "local", *, ema: float | None = None) -> SegmentationTask:
     seeded()
     return SegmentationTask(
         SCHEMA,
         8,
         arch=arch,
-        optimizer=OptimizerConfig("SGD", 0.5, average=average),
+        optimizer=OptimizerConfig("SGD", 0.5, average=average, ema=ema),
         scheduler=SchedulerConfig("constant"),
     )
 
@@ -74,6 +74,20 @@ def test_the_trained_weights_are_the_mean_over_the_last_share_of_the_steps(
     if last > 1:
         assert not torch.allclose(expected, diary.steps[-1][WEIGHT], atol=1e-3)
     torch.testing.assert_close(diary.validated[0][WEIGHT], expected)
+
+
+def test_a_moving_average_forgets_by_its_decay(tmp_path: Path) -> None:
+    task, diary = make_task(None, ema=0.6), Diary()
+    train(task, noisy_world(), tmp_path, callbacks=[diary], num_sanity_val_steps=0)
+    expected = diary.steps[0][WEIGHT].double()
+    for number, step in enumerate(diary.steps[1:], start=1):
+        decay = min(0.6, (1 + number) / (10 + number))
+        expected = decay * expected + (1 - decay) * step[WEIGHT]
+    torch.testing.assert_close(task.state_dict()[WEIGHT].double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(diary.validated[0][WEIGHT], task.state_dict()[WEIGHT])
+    assert not torch.allclose(task.state_dict()[WEIGHT], diary.steps[-1][WEIGHT], atol=1e-3)
+    network, _ = load_network(tmp_path / "best.ckpt")
+    torch.testing.assert_close(network.body.layer.weight, task.state_dict()[WEIGHT])
 
 
 def test_each_kind_of_checkpoint_holds_the_mean_and_its_recipe(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from eoseg.batch import IGNORE
 from eoseg.metrics import confusion_matrix
-from eoseg.tasks.counts import BINS, ClassCounts, LabelCounts, ProbabilityCounts, Sums, ValueSums
+from eoseg.tasks.counts import BINS, ClassCounts, LabelCounts, LossMean, ProbabilityCounts, Sums, ValueSums
 
 
 def probabilities(seed: int = 0, count: int = 4000) -> tuple[Tensor, Tensor]:
@@ -131,3 +131,22 @@ def test_counts_are_summed_over_processes(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda buffer: buffer.mul_(4))
     counts.sum_over_processes()
     assert counts.tables[:, 1, 1].tolist() == [12, 12]
+
+
+def test_the_mean_loss_counts_samples_and_not_batches() -> None:
+    mean = LossMean()
+    assert mean.over_processes(torch.device("cpu")) is None
+    mean.update(torch.tensor(1.0), 3)
+    mean.update(torch.tensor(5.0), 1)
+    assert mean.over_processes(torch.device("cpu")) == 2.0
+    mean.reset()
+    mean.update(torch.tensor(4.0), 2)
+    assert mean.over_processes(torch.device("cpu")) == 4.0
+
+
+def test_the_mean_loss_is_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    mean = LossMean()
+    mean.update(torch.tensor(1.0), 3)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda total: total.add_(torch.tensor([5.0, 1.0])))
+    assert mean.over_processes(torch.device("cpu")) == 2.0

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from eoseg.errors import ConfigError
-from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
+from eoseg.tasks.optim import BatchRule, OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
 
 
 def make(name: str = "SGD", lr: float = 0.1, **args: float) -> torch.optim.Optimizer:
@@ -52,6 +52,33 @@ def test_a_rate_of_zero_is_refused() -> None:
 def test_an_average_over_no_share_of_the_steps_is_refused(average: float) -> None:
     with pytest.raises(ConfigError, match="average is a share of all steps, above 0 to 1, found"):
         OptimizerConfig("SGD", average=average)
+
+
+@pytest.mark.parametrize("ema", [0.0, 1.0, -0.5, math.nan])
+def test_a_moving_average_that_keeps_all_or_nothing_is_refused(ema: float) -> None:
+    with pytest.raises(ConfigError, match="ema is a decay between 0 and 1, such as 0.999, found"):
+        OptimizerConfig("SGD", ema=ema)
+
+
+def test_two_averages_of_the_same_weights_are_refused() -> None:
+    with pytest.raises(ConfigError, match="average and ema are two ways"):
+        OptimizerConfig("SGD", ema=0.9, average=0.5)
+
+
+@pytest.mark.parametrize(("rule", "lr"), [("none", 0.1), ("linear", 0.8), ("sqrt", 0.1 * math.sqrt(8))])
+def test_the_learning_rate_follows_the_effective_batch_by_its_rule(rule: str, lr: float) -> None:
+    config = OptimizerConfig("SGD", 0.1, scale_lr=rule)  # type: ignore[arg-type]
+    batch = BatchRule(config, batch_size=16, processes=4, accumulated=2)
+    optimizer = build_optimizer(config, nn.Linear(2, 1).parameters(), batch=batch)
+    assert optimizer.param_groups[0]["lr"] == batch.lr == pytest.approx(lr)
+    assert "16 chips x 4 processes x 2 accumulated = 128; learning rate" in str(batch)
+    assert f"scale_lr: {rule}" in str(batch)
+    assert ("0.1 scaled for more chips" in str(batch)) == (rule != "none")
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ConfigError, match="scale_lr is none, linear or sqrt, found 'cubic'"):
+        OptimizerConfig("SGD", scale_lr="cubic")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["ASGD", "asgd"])

@@ -61,6 +61,7 @@ class Blocks(LightningDataModule):
         super().__init__()
         self.poison = poison
         self.statistics = STATISTICS
+        self.batch_size = 4
 
     def _loader(self, seeds: range) -> "DataLoader[Batch]":
         chips = [chip(seed) for seed in seeds]

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import subprocess
@@ -15,6 +16,9 @@ from eoseg.tracking.run_folder import (
     FOLDER_VARIABLE,
     create_run_folder,
     git_state,
+    is_requeued,
+    job_name,
+    planned_folder,
     process_rank,
     write_environment,
 )
@@ -172,3 +176,88 @@ def test_latest_leads_to_the_newest_run(tmp_path: Path) -> None:
     newest = create_run_folder(tmp_path, "run")
     assert (tmp_path / "run" / "latest").resolve() == newest.resolve()
     assert sorted(path.name for path in (tmp_path / "run").iterdir())[-1] == "latest"
+
+
+def test_a_run_is_gone_on_with_in_its_folder_and_stays_the_latest(tmp_path: Path) -> None:
+    first = create_run_folder(tmp_path, "demo")
+    second = create_run_folder(tmp_path, "demo")
+    (first / "config.yaml").write_text("seed: 1")
+    with pytest.raises(OutputError, match=f"is not empty; .*eoseg fit --resume {first}"):
+        create_run_folder(tmp_path, "demo", chosen=first)
+    assert create_run_folder(tmp_path, "demo", chosen=first, resume=True) == first
+    assert (tmp_path / "demo" / "latest").resolve() == first.resolve() != second.resolve()
+    (second / "map.tif").write_text("precious")
+    with pytest.raises(OutputError, match="is not the folder of a run: it has no config.yaml"):
+        create_run_folder(tmp_path, "demo", chosen=second, resume=True)
+
+
+def test_a_chosen_folder_is_begun(tmp_path: Path) -> None:
+    assert create_run_folder(tmp_path, "demo", chosen=tmp_path / "new" / "run", resume=True).is_dir()
+
+
+def test_a_planned_folder_is_new_and_not_made(tmp_path: Path) -> None:
+    first = create_run_folder(tmp_path, "demo")
+    planned = planned_folder(tmp_path, "demo")
+    assert planned.parent == tmp_path / "demo"
+    assert planned != first
+    assert not planned.exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"SLURM_JOB_ID": "17"}, None),  # the job script itself
+        ({"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "0"}, "job-17"),
+        ({"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "2"}, "job-17-2"),
+        ({"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "interactive"}, None),
+    ],
+)
+def test_a_step_of_a_job_names_its_folder(environment: dict[str, str], expected: str | None) -> None:
+    assert job_name(environment) == expected
+
+
+def test_all_processes_of_a_step_share_its_folder_also_after_a_requeue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_JOB_NAME", "fit")
+    found = set()
+    for rank in ("1", "0", "1"):
+        monkeypatch.setenv("SLURM_PROCID", rank)
+        found.add(create_run_folder(tmp_path, "demo"))
+    (tmp_path / "demo" / "job-17" / "config.yaml").write_text("")
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.delenv(run_folder._OWNER_VARIABLE, raising=False)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert is_requeued()
+    for rank in ("0", "1"):
+        monkeypatch.setenv("SLURM_PROCID", rank)
+        found.add(create_run_folder(tmp_path, "demo", resume=True))
+    assert found == {tmp_path / "demo" / "job-17"}
+    # A search makes several runs of one name, alone.
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert create_run_folder(tmp_path, "demo") not in found
+
+
+def test_the_processes_of_torchrun_are_told_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.distributed import TCPStore
+
+    agent = TCPStore("127.0.0.1", 0, is_master=True)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(agent.port))
+    counts = [itertools.count(), itertools.count()]  # of two processes, each of which makes two runs
+    for _ in range(2):
+        found = []
+        for rank in (0, 1):
+            monkeypatch.setenv("RANK", str(rank))
+            monkeypatch.setattr(run_folder, "_RUNS", counts[rank])
+            if rank == 1:
+                monkeypatch.delenv(FOLDER_VARIABLE)
+            found.append(create_run_folder(tmp_path, "demo").resolve())
+        assert found[0] == found[1]
