@@ -4,13 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from eoseg.datasets.config import SceneSource
 from eoseg.datasets.pairing import find_scenes, name_scenes
 from eoseg.datasets.split_file import Region
 from eoseg.errors import EosegError
 from eoseg.figures.svg import Shape, plane_chart
-from eoseg.geo.footprints import find_overlaps, footprints
 from eoseg.geo.grid import Grid
+from eoseg.geo.ground_plan import GroundPart, plan_ground
 from eoseg.geo.scene import Scene
 from eoseg.geo.window import Window
 
@@ -66,13 +68,12 @@ def _in_place(regions: Sequence[Region], names: Sequence[str], grids: Mapping[st
         return []
     if not all(grids[region.scene_id].window.contains(region.window) for region in regions):
         return []  # other files by now
-    scenes = [grids[name] for name in names]
-    if find_overlaps(scenes):
-        return []
-    parts = [grids[region.scene_id].crop(region.window) for region in regions]
-    outlines = [
-        [(float(x), float(y)) for x, y in shape.exterior.coords] for shape in footprints(scenes + parts)
-    ]
+    scenes = [GroundPart(name, grids[name], grids[name].window) for name in names]
+    if plan_ground(scenes).shared(np.arange(len(scenes)))[0]:
+        return []  # they would hide each other
+    parts = [GroundPart(region.scene_id, grids[region.scene_id], region.window) for region in regions]
+    plan = plan_ground([*scenes, *parts])
+    outlines = [list(plan.ring(number)) for number in range(len(scenes) + len(parts))]
     whole = _extent([point for outline in outlines for point in outline])
     covered = sum(math.prod(_extent(outline)) for outline in outlines[: len(scenes)])
     if covered < _SPARSE * max(whole) ** 2:
