@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eoseg.cli.configuration import check_config, choices, expand, load_config, train
+from eoseg.cli.configuration import check_config, choices, expand, load_config, resume, train
 from eoseg.errors import ConfigError
 
 CONFIG = """
@@ -145,3 +145,19 @@ def test_options_are_those_of_the_class_that_the_file_names(tmp_path: Path) -> N
     assert load_config(path)["model"]["class_path"] == "ChangeTask"
     with pytest.raises(ConfigError, match="no option 'huber_delta'"):
         train("fit", ["--config", path, "--model.init_args.huber_delta=1"])
+
+
+@pytest.mark.parametrize("more", [[], ["--no-wandb"]])
+@pytest.mark.parametrize("spelling", ["--resume={}", "--resume {}"])
+def test_a_run_to_go_on_with_is_its_configuration_and_its_folder(
+    tmp_path: Path, spelling: str, more: list[str]
+) -> None:
+    write(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_text("")
+    found = resume("fit", [*spelling.format(tmp_path).split(" "), *more])
+    assert found == [f"--config={tmp_path}/config.yaml", *more, f"--run.resume={tmp_path}"]
+    assert resume("fit", ["--resume", str(tmp_path), "--config=a.yaml"]) == [
+        "--config=a.yaml",
+        f"--run.resume={tmp_path}",
+    ]
