@@ -191,7 +191,7 @@ def choices(key: str) -> tuple[str, ...]:
 def _config_files(arguments: Sequence[str]) -> list[str]:
     """Values of --config and -c, in both spellings."""
     found = []
-    for here, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for here, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if here in ("--config", "-c"):
             found.append(following)
         elif here.startswith("--config="):

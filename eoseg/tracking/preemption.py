@@ -153,7 +153,7 @@ class Preemption(Checkpoint):
             self._stopping = self._stop(trainer, decided, kept=whole)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the epoch, and stop between two where the end of one was in the way."""
+        """Keep the epoch, and stop before the next where its end was in the way."""
         del pl_module
         if getattr(trainer, "fast_dev_run", False):
             return
@@ -165,7 +165,7 @@ class Preemption(Checkpoint):
             or trainer.should_stop
         )
         if decided > _SAVE and not ends:
-            raise self._stop(trainer, decided, kept=True)
+            self._stopping = self._stop(trainer, decided, kept=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Where in the epoch the training is."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eoseg.cli.configuration import check_config, choices, expand, load_config, train
+from eoseg.cli.configuration import check_config, choices, expand, load_config, resume, train
 from eoseg.errors import ConfigError
 
 CONFIG = """
@@ -181,3 +181,19 @@ def test_the_link_to_the_latest_run_is_followed_so_that_records_name_the_run(tmp
     arguments = expand("test", [str(tmp_path / "latest")])
     assert f"--ckpt_path={run / 'model.ckpt'}" in arguments
     assert not [argument for argument in arguments if "/latest/" in argument]
+
+
+@pytest.mark.parametrize("more", [[], ["--no-wandb"]])
+@pytest.mark.parametrize("spelling", ["--resume={}", "--resume {}"])
+def test_a_run_to_go_on_with_is_its_configuration_and_its_folder(
+    tmp_path: Path, spelling: str, more: list[str]
+) -> None:
+    write(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_text("")
+    found = resume("fit", [*spelling.format(tmp_path).split(" "), *more])
+    assert found == [f"--config={tmp_path}/config.yaml", *more, f"--run.resume={tmp_path}"]
+    assert resume("fit", ["--resume", str(tmp_path), "--config=a.yaml"]) == [
+        "--config=a.yaml",
+        f"--run.resume={tmp_path}",
+    ]

@@ -243,7 +243,8 @@ def test_a_job_that_is_signalled_is_queued_again_and_ends_as_an_unbroken_one(
 ) -> None:
     number = submit(world, "fit-many.sbatch", str(world), options=("--nodes=2",))
     run = world.parent / "runs" / "toy" / f"job-{number}"
-    wait_until(lambda: steps(run) > 0 or ended(number))
+    wait_until(lambda: (run / "checkpoints" / "last.ckpt").is_file() or ended(number))
+    time.sleep(1)  # the second epoch has begun
     subprocess.run(["scancel", "--signal=USR1", number], check=True)
     wait_until(lambda: job(number, "Restarts") == "1")
     stopped = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
