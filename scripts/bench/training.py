@@ -47,6 +47,12 @@ class MemoryData(EOData):
     def has(self, stage: str) -> bool:
         return True
 
+    def files(self) -> list[str]:
+        return []
+
+    def members(self, stage: str) -> list[str]:
+        return [f"{stage}: {name}" for name in self.batch["id"]]
+
     def panel_chips(self, stage: str, count: int) -> Batch:
         return {key: value[:count] for key, value in self.batch.items()}  # type: ignore[return-value]
 
