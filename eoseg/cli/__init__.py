@@ -29,6 +29,7 @@ COMMANDS = {
     "export": ("export", "write a network as ONNX, to run without eoseg"),
     "evaluate": ("evaluate", "compare a map with a reference"),
     "models": ("models", "list the models and their options"),
+    "dashboard": ("dashboard", "write what W&B shows of a task, and publish it"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
 }
 """Command, its module and what it does, in the order in which people meet them."""

@@ -61,12 +61,17 @@ def fit_and_test(
 
 
 def expand(command: str, argv: Sequence[str]) -> list[str]:
-    """Write out the short forms: a run folder, and `--no-wandb`.
+    """Write out the short forms: a run folder, `--no-wandb` and `--register NAME`.
 
     Raises:
         ConfigError: A run folder is not one.
     """
-    arguments = ["--run.wandb=false" if item == "--no-wandb" else item for item in argv]
+    short = {"--no-wandb": "--run.wandb=false", "--register": "--run.register"}
+    arguments = [short.get(item, item) for item in argv]
+    arguments = [
+        f"--run.register={item.removeprefix('--register=')}" if item.startswith("--register=") else item
+        for item in arguments
+    ]
     if command == "fit" or arguments[0].startswith("-"):
         return arguments
     folder = Path(arguments[0])
@@ -77,11 +82,11 @@ def expand(command: str, argv: Sequence[str]) -> list[str]:
             f"'{folder}' is not the folder of a finished run: it has no {', '.join(missing)}. Name a folder "
             "that 'eoseg fit' made, or use --config and --ckpt_path."
         )
-    short = [f"--config={needed['config.yaml']}", f"--ckpt_path={needed['model.ckpt']}"]
+    given = [f"--config={needed['config.yaml']}", f"--ckpt_path={needed['model.ckpt']}"]
     if load_config(str(needed["config.yaml"])).get("data", {}).get("class_path", "").endswith("SceneData"):
         # Other data follow from the configuration; that their split is the same is checked by its hash.
-        short.append(f"--data.init_args.split.path={needed['split.json']}")
-    return [*short, *arguments[1:]]
+        given.append(f"--data.init_args.split.path={needed['split.json']}")
+    return [*given, *arguments[1:]]
 
 
 def check_config(config: Mapping[str, Any], *, where: str) -> None:

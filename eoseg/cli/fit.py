@@ -64,6 +64,7 @@ def help_text(command: str) -> str:
     lines += [
         *(_FOLD_HELP if command == "fit" else []),
         "  --no-wandb         the same as --run.wandb=false",
+        "  --register NAME    fit: the same as --run.register: link the best checkpoint to a registry of W&B",
         "  --print_config     print the whole configuration",
         "",
     ]

@@ -10,6 +10,7 @@ from eoseg.cli.arguments import add_reading_options, count, progress_bar, requir
 from eoseg.cli.launch import is_launched, launch
 from eoseg.cli.prediction_report import print_estimate, print_prediction
 from eoseg.cli.seam_map import require_seam_map, write_seam_map
+from eoseg.cli.wandb_log import add_wandb_options, log_map, wandb_mode
 from eoseg.errors import BusyError, ConfigError, OutputError
 from eoseg.geo.remote import scene_name
 from eoseg.progress import Progress
@@ -29,6 +30,7 @@ def main(command: str, argv: list[str]) -> None:
     arguments = _parser(command).parse_args(argv)
     checkpoint, scenes = Path(arguments.checkpoint), list(arguments.scenes)
     require_input(checkpoint, scenes)
+    arguments.wandb = wandb_mode(wanted=arguments.wandb, project=arguments.project)
 
     from eoseg.models.checkpoint import load_network, read_checkpoint  # imports torch
     from eoseg.predict import find_rank, keep_freed_memory
@@ -120,6 +122,8 @@ def _map(
         print_prediction(prediction, recipe, seams_checked=options.check_seams is not None)
         if arguments.seam_map is not None:
             print(write_seam_map(arguments.seam_map, prediction, recipe))
+        if arguments.wandb != "absent":
+            log_map(job.target, arguments, recipe)
     elif not is_together:
         print(
             f"'{job.target}' is already the map of this scene with this checkpoint and these options. "
@@ -285,6 +289,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
     work.add_argument("--no-progress", action="store_true", help="no progress bar")
+    add_wandb_options(parser, "each map")
     return parser
 
 

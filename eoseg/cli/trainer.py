@@ -12,6 +12,7 @@ import jsonargparse
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from eoseg import __version__
@@ -27,9 +28,12 @@ from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
-from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
-from eoseg.tracking.loggers import finish_wandb, make_loggers
+from eoseg.tracking.identity import keep_models
+from eoseg.tracking.lineage import registry_path
+from eoseg.tracking.loggers import finish_wandb
+from eoseg.tracking.recorders import recorders, run_loggers
 from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
+from eoseg.tracking.wandb_mode import Mode, choose_mode
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +59,10 @@ class RunConfig:
         group: Group in W&B, such as the experiment that several seeds belong to.
         tags: Tags in W&B.
         panels_every: Epochs between pictures of the fixed validation chips; 0 for none.
+        table_pictures: Chips of the table of a test that have pictures in W&B.
+        register: Registry and collection of W&B to link the best checkpoint to, such as model/land-cover; the
+            same as --register.
+        tensorboard: Log for TensorBoard too, into the folder tensorboard/ of the run.
     """
 
     folder: str = "runs"
@@ -64,6 +72,18 @@ class RunConfig:
     group: str | None = None
     tags: tuple[str, ...] = ()
     panels_every: int = 5
+    table_pictures: int = 100
+    register: str | None = None
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.panels_every < 0 or self.table_pictures < 0:
+            raise ConfigError(
+                f"run.panels_every and run.table_pictures are numbers of at least 0; found "
+                f"{self.panels_every} and {self.table_pictures}."
+            )
+        if self.register is not None:
+            registry_path(self.register)
 
 
 def run(command: str, arguments: list[str]) -> Path:
@@ -154,24 +174,19 @@ class EosegCLI(LightningCLI):
         chosen = self._get(self.config_init, "trainer", default={})
         data = cast(EOData, self.datamodule)
         self._look_at(data)
+        mine = chosen.get("logger") in (None, True)
+        mode = choose_mode(wanted=options.wandb) if mine else "absent"  # a wrong key leaves no run folder
         name = options.name or self._config_name()
         if self.subcommand != "fit":
             name = f"{name}-{self.subcommand}"
         self.run_folder = data.run_folder = create_run_folder(Path(options.folder), name)
         kwargs["default_root_dir"] = str(self.run_folder)
-        if chosen.get("logger") in (None, True):
-            kwargs["logger"] = make_loggers(
-                self.run_folder,
-                project=options.project,
-                name=f"{self.run_folder.parent.name}/{self.run_folder.name}",
-                group=options.group,
-                tags=options.tags,
-                use_wandb=options.wandb,
-            )
-        mine = self._own_callbacks(options)
+        if mine:
+            kwargs["logger"] = self._own_loggers(options, mode)
+        callbacks = self._own_callbacks(options)
         if chosen.get("enable_progress_bar") is False:
-            mine = [callback for callback in mine if not isinstance(callback, _Progress)]
-        chosen["callbacks"] = [*(chosen.get("callbacks") or []), *mine]
+            callbacks = [callback for callback in callbacks if not isinstance(callback, _Progress)]
+        chosen["callbacks"] = [*(chosen.get("callbacks") or []), *callbacks]
         trainer = super().instantiate_trainer(**kwargs)
         self._record(trainer)
         self._started = time.perf_counter()
@@ -240,6 +255,8 @@ class EosegCLI(LightningCLI):
         if not self.trainer.is_global_zero or not best.best_model_path:
             return
         model = export_checkpoint(Path(best.best_model_path), self.run_folder / "model.ckpt")
+        last = Path(best.last_model_path).resolve() if best.last_model_path else None
+        keep_models(self.trainer, model, last, register=self._get(self.config_init, "run").register)
         score = f"{cast(Task, self.model).monitor} {best.best_model_score:.3f}"
         print(f"\nBest checkpoint ({score}): {model}")
         if isinstance(self.model, SegmentationTask) and isinstance(self.datamodule, SceneData):
@@ -274,10 +291,29 @@ class EosegCLI(LightningCLI):
                 data.chip_size,
             )
 
+    def _own_loggers(self, options: RunConfig, mode: Mode) -> list[Logger]:
+        return run_loggers(
+            self.run_folder,
+            cast(EOData, self.datamodule),
+            command=str(self.subcommand),
+            task=type(self.model).__name__,
+            project=options.project,
+            group=options.group,
+            tags=options.tags,
+            mode=mode,
+            checkpoint=self._get(self.config_init, "ckpt_path"),
+            tensorboard=options.tensorboard,
+        )
+
     def _own_callbacks(self, options: RunConfig) -> list[Callback]:
-        mine: list[Callback] = [_Progress(leave=True), ConfusionPanel(self.run_folder)]
-        if options.panels_every:
-            mine.append(ChipPanels(self.run_folder, every_n_epochs=options.panels_every))
+        mine: list[Callback] = [_Progress(leave=True)]
+        mine += recorders(
+            self.run_folder,
+            cast(EOData, self.datamodule),
+            training=self.subcommand == "fit",
+            panels_every=options.panels_every,
+            table_pictures=options.table_pictures,
+        )
         if self.subcommand == "fit":
             task = cast(Task, self.model)
             best = ModelCheckpoint(
@@ -287,7 +323,7 @@ class EosegCLI(LightningCLI):
                 mode=task.monitor_mode,
                 save_last=True,
             )
-            mine += [best, CheckpointArtifact()]
+            mine.append(best)
         return mine
 
     @rank_zero_only

@@ -1,6 +1,7 @@
 """What tasks, the command line and the dashboard ask of every datamodule."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
@@ -53,3 +54,21 @@ class EOData(LightningDataModule, ABC):
             stage: "train", "val" or "test".
             count: How many; fewer where the split has fewer.
         """
+
+    @property
+    def name(self) -> str:
+        """What people call the data."""
+        return type(self).__name__
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths and addresses of all images and labels, as far as the data can name them."""
+        return ()
+
+    def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        """Longitude and latitude of the middle of chips, None where nobody can say.
+
+        Args:
+            ids: As in a batch.
+        """
+        return [None] * len(ids)

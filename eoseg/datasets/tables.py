@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -111,6 +111,11 @@ class TableData(ItemData):
                     f"'{path}' has {_said(held)}. Choose 'features' that both have, or train on one."
                 )
         return tuple(found)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the tables."""
+        return tuple(str(Path(self.table.root or ".") / path) for path in as_list(self.table.path))
 
     @cached_property
     def schema(self) -> Schema:

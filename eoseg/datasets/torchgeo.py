@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -189,6 +190,17 @@ class TorchGeoData(EOData):
             "sha256": hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest(),
             "images": {split: len(held) for split, held in names.items()},
         }
+
+    @property
+    def name(self) -> str:
+        """The data set of torchgeo."""
+        return type(self.module).__name__.removesuffix("DataModule")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of all files below the data set's folder."""
+        root = Path(str(self.module.kwargs.get("root", "data")))
+        return tuple(str(path) for path in sorted(root.rglob("*")) if path.is_file())
 
     def has(self, stage: str) -> bool:
         """Whether a split holds any image."""

@@ -81,6 +81,14 @@ def create_run_folder(base: Path, name: str) -> Path:
     return folder
 
 
+def trained_as(checkpoint: Path) -> str | None:
+    """The name of the experiment that a checkpoint in a run folder is of; None where it lies elsewhere."""
+    for folder in (checkpoint.resolve().parent, checkpoint.resolve().parent.parent):
+        if (folder / "config.yaml").is_file() and (folder / "environment.json").is_file():
+            return folder.parent.name
+    return None
+
+
 def write_environment(folder: Path) -> dict[str, Plain]:
     """Record in `environment.json` what a run was made with.
 

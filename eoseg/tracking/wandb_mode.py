@@ -1,0 +1,140 @@
+"""Whether a run goes to W&B at once, later, or not at all: found out before anything is written."""
+
+import http.client
+import importlib.util
+import logging
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from eoseg.errors import ConfigError
+from eoseg.tracking.run_folder import process_rank
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
+
+type Mode = Literal["online", "offline", "disabled", "absent"]
+"""Absent: W&B is not installed, or not wanted, and no logger is made for it."""
+
+ID_FILE = "wandb_run_id.txt"
+"""Holds the id of the W&B run, in its run folder."""
+ID_KEY = "wandb_run_id"
+"""Where a checkpoint that training can go on from has the same id."""
+
+_ANSWER_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
+
+def choose_mode(*, wanted: bool = True) -> Mode:
+    """Find out what W&B can do here, and say in a line why a run stays offline.
+
+    `WANDB_MODE` and `wandb offline` are obeyed. Without them a run is offline where there is no login, or
+    where the server does not answer, as on the nodes of a cluster; W&B itself would ask, or wait.
+
+    Args:
+        wanted: False leaves W&B out.
+
+    Raises:
+        ConfigError: There is a login, and it is wrong.
+    """
+    if not wanted:
+        return "absent"
+    if importlib.util.find_spec("wandb") is None:
+        if process_rank() == 0:
+            _log.warning("W&B is not installed: figures go to metrics.csv alone (pip install wandb).")
+        return "absent"
+    import wandb
+
+    settings: Any = wandb.setup().settings
+    if settings.mode == "disabled":
+        return "disabled"
+    if process_rank() > 0:
+        return "online"  # only rank zero starts a run
+    if settings.mode == "offline":
+        return _offline("as its settings say")
+    login = _login(settings.base_url)
+    if login is None:
+        # Asked for outright, it is W&B that says what is missing.
+        return "online" if os.environ.get("WANDB_MODE") else _offline("as no login was found")
+    silence = why_silent(settings.base_url)
+    if silence is not None:
+        return _offline(f"as {settings.base_url} does not answer ({silence})")
+    _verify(login, settings.base_url)
+    return "online"
+
+
+def why_silent(address: str) -> str | None:
+    """Why a server does not answer within a few seconds; None where it does, whatever it says.
+
+    Proxies of the environment are used, as W&B does.
+    """
+    try:
+        with urllib.request.urlopen(address, timeout=_ANSWER_SECONDS):
+            return None
+    except urllib.error.HTTPError:
+        return None
+    except (OSError, http.client.HTTPException) as error:
+        return str(getattr(error, "reason", None) or error)
+
+
+def close_run(run: "Run", run_folder: Path) -> None:
+    """End a run, and name the command that uploads what W&B has not got: all of it, or the rest.
+
+    Args:
+        run: The run.
+        run_folder: Its run folder.
+    """
+    silence = None if run.offline else why_silent(str(run.settings.base_url))
+    if silence is not None:
+        _log.warning(
+            "W&B has not got all of this run, because %s does not answer (%s). To upload the rest later: %s",
+            run.settings.base_url,
+            silence,
+            sync_command(run_folder),
+        )
+        _abandon(run)
+        return
+    run.finish()
+    if run.offline:
+        _log.info("W&B was offline. To upload this run: %s", sync_command(run_folder))
+
+
+def sync_command(run_folder: Path) -> str:
+    """The command that uploads all that a run left on disk, whatever became of its connection."""
+    kind = "offline-run" if any(run_folder.glob("wandb/offline-run-*")) else "run"
+    return f"wandb sync {run_folder}/wandb/{kind}-*"
+
+
+def _login(address: str) -> Any:
+    """The login that W&B would use, None without one."""
+    from wandb.errors import AuthenticationError
+    from wandb.sdk.lib import wbauth
+
+    try:
+        return wbauth.authenticate_session(host=address, source="eoseg", prompt=False, update_session=False)
+    except AuthenticationError as error:
+        raise _wrong_key(address, str(error)) from error
+
+
+def _verify(login: Any, address: str) -> None:
+    """Refuse a key that the server does not know, before a run is begun with it."""
+    from wandb.errors import AuthenticationError
+
+    try:
+        login.verify()
+    except AuthenticationError as error:
+        raise _wrong_key(address, str(error)) from error
+
+
+def _wrong_key(address: str, told: str) -> ConfigError:
+    return ConfigError(
+        f"The W&B key is wrong: {address} does not take it ({' '.join(told.split())[:160]}). Log in again "
+        "with 'wandb login --relogin' or correct WANDB_API_KEY; or set WANDB_MODE=offline, or --no-wandb."
+    )
+
+
+def _offline(why: str) -> Mode:
+    _log.info("W&B stays offline, %s. The command that uploads the run is named at its end.", why)
+    return "offline"
