@@ -16,7 +16,7 @@ X_AXIS = "trainer/global_step"
 _FIGURES = {
     "segmentation": ("miou", "oa", "mean_f1", "kappa"),
     "classification": ("mean_f1", "oa", "balanced_accuracy", "kappa"),
-    "change": ("f1/change", "miou", "threshold", "kappa"),
+    "change": ("change_f1", "miou", "threshold", "kappa"),
     "series": ("miou", "oa", "mean_f1", "kappa"),
     "regression": ("rmse", "mae", "r2", "bias"),
 }
@@ -117,7 +117,7 @@ def _media(title: str, *names: str) -> Panel:
 
 def _figure_panels(task: str, figures: Sequence[str]) -> list[Panel]:
     shown = [_line("loss", "train/loss_epoch", "val/loss")]
-    shown += [_line(f"val/{name}", f"val/{name}") for name in figures if not name.startswith("f1/")]
+    shown += [_line(f"val/{name}", f"val/{name}") for name in figures]
     if task == "regression":
         return shown
     per_class = [_line("F1 of each class", regex="val/f1/.*")]
@@ -168,7 +168,6 @@ def _test_panels(task: str, figures: Sequence[str]) -> list[Panel]:
     scalars: list[Panel] = [
         {"type": "scalar", "title": f"test/{name}", "metric": f"test/{name}"}
         for name in figures
-        if not name.startswith("f1/")
     ]
     table: Panel = {"type": "table", "title": "every test chip", "table": "test/table"}
     errors = [] if task == "regression" else _error_panels("test")[:-1]
@@ -176,7 +175,7 @@ def _test_panels(task: str, figures: Sequence[str]) -> list[Panel]:
 
 
 def _sweep_panels(figure: str, searched: Sequence[str], *, goal_is_low: bool) -> list[Panel]:
-    metric = f"val/{'miou' if figure.startswith('f1/') else figure}"
+    metric = f"val/{figure}"
     return [
         {
             "type": "parallel",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from eoseg.files import write_atomically
 from eoseg.recipe import Recipe
-from eoseg.tracking.lineage import log_result, map_artifact, use_map, use_model
+from eoseg.tracking import lineage
+from eoseg.tracking.lineage import log_result, use_map, use_model
 from eoseg.tracking.run_folder import create_run_folder, trained_as
-from eoseg.tracking.wandb_mode import ID_FILE, Mode, close_run
+from eoseg.tracking.wandb_mode import ID_FILE, Mode, close_run, run_settings
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -32,7 +33,7 @@ def log_map(
         if run is not None:
             run.config.update(dict(tags))
             use_model(run, checkpoint, recipe)
-            run.log_artifact(map_artifact(path, dict(tags)))
+            lineage.log_map(run, path, tags)
 
 
 def log_evaluation(
@@ -91,6 +92,7 @@ def _job(
         group=None if checkpoint is None else trained_as(checkpoint),
         job_type=job_type,
         mode="offline" if mode == "offline" else None,
+        settings=run_settings(),
     )
     write_atomically(folder / ID_FILE, run.id + "\n")
     try:

@@ -1,6 +1,5 @@
 """What came out of what, as W&B artifacts: data, checkpoint, maps, evaluations."""
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -15,7 +14,7 @@ from eoseg.errors import ConfigError
 from eoseg.geo.remote import address, is_remote
 from eoseg.recipe import Plain, Recipe
 from eoseg.tracking.charts import artifact_metadata
-from eoseg.tracking.wandb_mode import ID_FILE
+from eoseg.tracking.wandb_mode import ID_FILE, why_silent
 
 if TYPE_CHECKING:
     from wandb import Artifact
@@ -111,12 +110,13 @@ def log_models(
         register: Registry and collection to link the best one to, such as "model/land-cover".
     """
     if last is not None and last.is_file():
-        run.log_artifact(model_artifact(last, recipe), aliases=["last"])
+        _publish(run, model_artifact(last, recipe), aliases=["last"])
     artifact = model_artifact(best, recipe)
-    run.log_artifact(artifact, aliases=["best"])
-    if register is None:
+    if register is not None and not run.offline and why_silent(str(run.settings.base_url)) is None:
+        _link(run, artifact, register)
         return
-    if run.offline:
+    _publish(run, artifact, aliases=["best"])
+    if register is not None:
         _log.info(
             "W&B is offline: %s is not in the registry yet. Once the run is uploaded: eoseg dashboard %s "
             "--register %s --publish ENTITY/PROJECT",
@@ -124,8 +124,6 @@ def log_models(
             best.parent,
             register,
         )
-        return
-    run.link_artifact(artifact, registry_path(register))
 
 
 def use_model(run: "Run", checkpoint: Path, recipe: Recipe) -> None:
@@ -142,7 +140,12 @@ def log_result(
     artifact = wandb.Artifact(name, type=kind, metadata=json.loads(json.dumps(dict(metadata or {}))))
     for path in files:
         artifact.add_file(str(path), name=path.name, policy="immutable", skip_cache=True)
-    run.log_artifact(artifact)
+    _publish(run, artifact)
+
+
+def log_map(run: "Run", path: Path, metadata: Mapping[str, Any]) -> None:
+    """Say that a run has made a map."""
+    _publish(run, map_artifact(path, metadata))
 
 
 def map_artifact(path: Path, metadata: Mapping[str, Any]) -> "Artifact":
@@ -180,11 +183,35 @@ def registry_path(name: str) -> str:
 
 def _use(run: "Run", artifact: "Artifact") -> None:
     """Use an artifact that is described here: W&B takes the version of the same content, or makes one."""
-    from wandb.sdk.artifacts.exceptions import ArtifactNotLoggedError
+    _publish(run, artifact, used=True)
 
-    # Offline it is written down, and then W&B finds that it cannot wait for the server.
-    with contextlib.suppress(*((ArtifactNotLoggedError,) if run.offline else ())):
-        run.use_artifact(artifact)
+
+def _publish(run: "Run", artifact: "Artifact", *, aliases: Sequence[str] = (), used: bool = False) -> None:
+    """Write an artifact into the run's log on disk, from where W&B sends it, at once or by `wandb sync`.
+
+    `run.log_artifact` does the same offline. Online it asks the server first, and fails where that has gone
+    away; `run.use_artifact` waits for it, and cannot be used offline.
+    """
+    artifact.finalize()
+    interface = run._interface
+    assert interface is not None  # the run is not finished
+    interface.publish_artifact(
+        run, artifact, list(aliases), None, finalize=True, is_user_created=True, use_after_commit=used
+    )
+
+
+def _link(run: "Run", artifact: "Artifact", register: str) -> None:
+    """Upload the best checkpoint and link it to a registry; a registry that is not there ends no run."""
+    target = registry_path(register)
+    try:
+        run.link_artifact(run.log_artifact(artifact, aliases=["best"]), target)
+    except Exception as error:  # whatever the connection and W&B's client raise
+        _log.warning(
+            "W&B did not link %s to %s (%s). Check that the registry exists.",
+            artifact.name,
+            target,
+            " ".join(str(error).split())[:160],
+        )
 
 
 def _file_lines(paths: Sequence[str]) -> Iterable[str]:

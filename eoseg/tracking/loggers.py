@@ -15,7 +15,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 from eoseg.models.checkpoint_file import load_values
-from eoseg.tracking.wandb_mode import ID_FILE, ID_KEY, Mode, choose_mode, close_run
+from eoseg.tracking.wandb_mode import ID_FILE, ID_KEY, Mode, choose_mode, close_run, run_settings
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -166,6 +166,7 @@ class WandbRun(WandbLogger):
             tags=tags,
             job_type=job_type,
             mode=mode,
+            settings=run_settings(),
         )
         self._wandb_init.pop("anonymous", None)  # W&B warns of it in every run
         self._id_file = id_file

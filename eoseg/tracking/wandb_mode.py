@@ -24,6 +24,7 @@ ID_KEY = "wandb_run_id"
 """Where a checkpoint that training can go on from has the same id."""
 
 _ANSWER_SECONDS = 5.0
+_FINISH_SECONDS = 600.0
 _log = logging.getLogger(__name__)
 
 
@@ -86,19 +87,31 @@ def close_run(run: "Run", run_folder: Path) -> None:
         run: The run.
         run_folder: Its run folder.
     """
-    silence = None if run.offline else why_silent(str(run.settings.base_url))
-    if silence is not None:
+    try:
+        run.finish()
+    except TimeoutError:
+        silence = why_silent(str(run.settings.base_url)) or "too slowly to be waited for"
         _log.warning(
-            "W&B has not got all of this run, because %s does not answer (%s). To upload the rest later: %s",
+            "W&B has not got all of this run: %s does not answer (%s). It is all on disk; to upload it: %s",
             run.settings.base_url,
             silence,
             sync_command(run_folder),
         )
-        _abandon(run)
         return
-    run.finish()
     if run.offline:
         _log.info("W&B was offline. To upload this run: %s", sync_command(run_folder))
+
+
+def run_settings() -> Any:
+    """Settings of W&B that differ from its own: at the end of a run its server is not waited for without end.
+
+    `WANDB_FINISH_TIMEOUT` says how long, in seconds.
+    """
+    import wandb
+
+    seconds = os.environ.get("WANDB_FINISH_TIMEOUT", "")
+    wait = float(seconds) if seconds.replace(".", "", 1).isdecimal() else _FINISH_SECONDS
+    return wandb.Settings(finish_timeout=wait, finish_timeout_raises=True)
 
 
 def sync_command(run_folder: Path) -> str:
