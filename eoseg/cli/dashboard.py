@@ -15,11 +15,15 @@ def main(command: str, argv: list[str]) -> None:
     """Write the specification of a dashboard, and publish it where asked to."""
     options = _parser(command).parse_args(argv)
     if options.publish is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", options.publish):
-        raise ConfigError(f"--publish names ENTITY/PROJECT, as in W&B's addresses; found '{options.publish}'.")
+        raise ConfigError(
+            f"--publish names ENTITY/PROJECT, as in W&B's addresses; found '{options.publish}'."
+        )
     folder = Path(options.what) if Path(options.what).is_dir() else None
     _check_register(options, folder)
     if not options.out.parent.is_dir():
-        raise OutputError(f"There is no folder '{options.out.parent}' for '{options.out.name}'. Make it first.")
+        raise OutputError(
+            f"There is no folder '{options.out.parent}' for '{options.out.name}'. Make it first."
+        )
     from eoseg.tracking.dashboard import specification, task_name
 
     searched = [] if options.sweep is None else _searched(options.sweep)
@@ -41,8 +45,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"eoseg {command}",
         description="Write what a W&B dashboard shows of a task: a workspace (curves, overlays, confusion "
-        "matrix, reliability, training, test chips, parallel coordinates of sweeps) and a report with a table "
-        "of the runs. The file is plain data; --publish makes both in W&B, which needs a login and "
+        "matrix, reliability, training, test chips, parallel coordinates of sweeps) and a report with a "
+        "table of the runs. The file is plain data; --publish makes both in W&B, which needs a login and "
         'pip install "eoseg[dashboard]".',
     )
     parser.add_argument(

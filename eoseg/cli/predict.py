@@ -122,14 +122,14 @@ def _map(
         print_prediction(prediction, recipe, seams_checked=options.check_seams is not None)
         if arguments.seam_map is not None:
             print(write_seam_map(arguments.seam_map, prediction, recipe))
-        if arguments.wandb != "absent":
-            log_map(job.target, arguments, recipe)
     elif not is_together:
         print(
             f"'{job.target}' is already the map of this scene with this checkpoint and these options. "
             "To make it anew: --overwrite."
             + (" Seams are checked when a map is made." if options.check_seams else "")
         )
+    if arguments.wandb != "absent" and (prediction is not None or not is_together):
+        log_map(job.target, arguments, recipe)
 
 
 def _watch(jobs: "list[_Job]", report: "Callable[[Progress], None]") -> None:

@@ -166,8 +166,7 @@ def _training_panels() -> list[Panel]:
 
 def _test_panels(task: str, figures: Sequence[str]) -> list[Panel]:
     scalars: list[Panel] = [
-        {"type": "scalar", "title": f"test/{name}", "metric": f"test/{name}"}
-        for name in figures
+        {"type": "scalar", "title": f"test/{name}", "metric": f"test/{name}"} for name in figures
     ]
     table: Panel = {"type": "table", "title": "every test chip", "table": "test/table"}
     errors = [] if task == "regression" else _error_panels("test")[:-1]

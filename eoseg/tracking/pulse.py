@@ -14,10 +14,10 @@ from eoseg.errors import ConfigError
 class TrainingPulse(Callback):
     """Log `train/lr`, `train/grad_norm`, `train/samples_per_second` and, on a GPU, `train/gpu_memory_gib`.
 
-    At each n-th step and at the first of each epoch, so that it costs nothing to speak of. The norm is that of
-    the gradient of all parameters together, before clipping; where parameters are spread over processes (FSDP)
-    nobody has all of them, and it is left out. The speed is that of all processes since the last time,
-    validation not counted. A network that is fitted in one go has none of it but the speed.
+    At each n-th step and at the first of each epoch, so that it costs nothing to speak of. The norm is that
+    of the gradient of all parameters together, before clipping; where parameters are spread over processes
+    (FSDP) nobody has all of them, and it is left out. The speed is that of all processes since the last
+    time, validation not counted. A network that is fitted in one go has none of it but the speed.
     """
 
     def __init__(self, *, every_n_steps: int = 20) -> None:

@@ -81,7 +81,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("model: {}\n")
-    assert "is no sweep of W&B" in refused(capsys, "change", f"--sweep={path}", f"--out={tmp_path / 'd.json'}")
+    assert "is no sweep of W&B" in refused(
+        capsys, "change", f"--sweep={path}", f"--out={tmp_path / 'd.json'}"
+    )
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,3 +144,9 @@ def test_options_are_those_of_the_class_that_the_file_names(tmp_path: Path) -> N
     assert load_config(path)["model"]["class_path"] == "ChangeTask"
     with pytest.raises(ConfigError, match="no option 'huber_delta'"):
         train("fit", ["--config", path, "--model.init_args.huber_delta=1"])
+
+
+@pytest.mark.parametrize("given", [["--register", "team/maps"], ["--register=team/maps"]])
+def test_a_registry_has_a_short_form(given: list[str]) -> None:
+    expanded = expand("fit", ["--config=c.yaml", *given])
+    assert " ".join(expanded).replace("=", " ") == "--config c.yaml --run.register team/maps"

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from task_worlds import World, batch_of, evaluate, make_schema, make_statistics, seeded, train
+from task_worlds import (
+    World,
+    batch_of,
+    evaluate,
+    make_schema,
+    make_statistics,
+    seeded,
+    train,
+    use_local_models,
+)
 from torch import Tensor, nn
 
 from eoseg.models import MODELS, Dimensions
@@ -107,12 +116,13 @@ def test_without_captum_a_line_says_so_and_filters_are_shown(
     assert [path.name for path in (tmp_path / "panels").iterdir()] == ["val_filters.png"]
 
 
-def test_other_tasks_have_neither(tmp_path: Path) -> None:
+def test_other_tasks_have_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_local_models(monkeypatch)
     schema = make_schema(("a", "b"))
-    task = SegmentationTask(schema, 16, arch="fcn", network_args={})
+    task = SegmentationTask(schema, 16, arch="local")
     batch = batch_of(np.ones((2, 2, 16, 16)), mask=torch.zeros(2, 16, 16, dtype=torch.long))
-    train(task, World(make_statistics(schema), [batch], [batch], chip_size=16), tmp_path,
-          callbacks=[InsightPanel(tmp_path)])
+    data = World(make_statistics(schema), [batch], [batch], chip_size=16)
+    train(task, data, tmp_path, callbacks=[InsightPanel(tmp_path)])
     assert not (tmp_path / "panels").exists()
 
 
