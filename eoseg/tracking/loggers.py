@@ -93,9 +93,9 @@ def wandb_run(trainer: Trainer) -> "Run | None":
 
 def finish_wandb(trainer: Trainer) -> None:
     """End the W&B run, where there is one, so that all of it is on disk; say how to upload what was not."""
-    run = wandb_run(trainer) if trainer.is_global_zero else None
-    if run is not None:
-        close_run(run, Path(trainer.default_root_dir))
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, WandbLogger):
+            close_run(cast("Run", logger.experiment), Path(trainer.default_root_dir))
 
 
 class MetricsFile(CSVLogger):

@@ -98,7 +98,7 @@ def close_run(run: "Run", run_folder: Path) -> None:
             sync_command(run_folder),
         )
         return
-    if run.offline:
+    if run.offline and not run.disabled:
         _log.info("W&B was offline. To upload this run: %s", sync_command(run_folder))
 
 

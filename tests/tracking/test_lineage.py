@@ -26,12 +26,14 @@ RECIPE = Recipe("SegmentationTask", SCHEMA, STATISTICS, {"arch": "unet"}, 16, 1,
 SPLIT = {"method": "blocks", "sha256": "0123456789abcdef" * 4}
 
 
-@pytest.fixture(autouse=True)
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    isolate_wandb(monkeypatch, tmp_path)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    yield
-    wandb.teardown()
+@pytest.fixture(autouse=True, scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory):
+    """One process of W&B for all runs: starting it costs more than they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        isolate_wandb(patch, tmp_path_factory.mktemp("user"))
+        patch.setenv("WANDB_MODE", "offline")
+        yield
+        wandb.teardown()
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def data(tmp_path: Path) -> DataFiles:
 
 def artifacts_of(folder: Path, *steps: Any) -> list[dict[str, Any]]:
     """What an offline run with these steps has of artifacts, read back from disk."""
+    folder.mkdir(exist_ok=True)
     with wandb.init(dir=folder, project="p") as run:
         for step in steps:
             step(run)

@@ -142,6 +142,7 @@ def test_disabled_there_is_no_run_to_log_pictures_to(folder: Path, monkeypatch: 
     trainer = make_trainer(folder, make_loggers(folder, **options()), [])
     assert wandb_run(trainer) is None
     finish_wandb(trainer)
+    assert wandb.run is None  # the next run of this process is one of its own
     assert not (folder / "wandb").exists()
 
 

@@ -19,7 +19,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """W&B's objects ask the server for the number of a project; it is not known here."""
     interface = pytest.importorskip("wandb_workspaces.reports.v2.interface")
     monkeypatch.setattr(interface, "_get_api", lambda: None)
-    monkeypatch.setattr(interface, "execute_graphql", lambda *asked, **more: {})
+    monkeypatch.setattr(interface, "execute_graphql", lambda *asked, **more: {"project": {"internalId": "1"}})
 
 
 def sent(thing: Any) -> Any:
