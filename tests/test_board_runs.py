@@ -141,7 +141,7 @@ def together(place: Path) -> Path:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     processes = [start(rank, port, place, "toy.yaml", str(fitted), str(tested)) for rank in (0, 1)]
-    told = [process.communicate(timeout=600)[0] for process in processes]
+    told = [process.communicate(timeout=1500)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
     assert f"To upload this run: wandb sync {fitted}/wandb/offline-run-*" in told[0]
     assert "wandb sync" not in told[1]

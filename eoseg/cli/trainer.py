@@ -30,7 +30,7 @@ from eoseg.recipe import Schema
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
 from eoseg.tracking.identity import keep_models
 from eoseg.tracking.lineage import registry_path
-from eoseg.tracking.loggers import finish_wandb
+from eoseg.tracking.loggers import finish_wandb, require_tensorboard
 from eoseg.tracking.recorders import recorders, run_loggers
 from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
 from eoseg.tracking.wandb_mode import Mode, choose_mode
@@ -84,6 +84,8 @@ class RunConfig:
             )
         if self.register is not None:
             registry_path(self.register)
+            if not self.wandb:
+                raise ConfigError("--register is for W&B, which is switched off: leave one of them out.")
 
 
 def run(command: str, arguments: list[str]) -> Path:
@@ -175,6 +177,12 @@ class EosegCLI(LightningCLI):
         data = cast(EOData, self.datamodule)
         self._look_at(data)
         mine = chosen.get("logger") in (None, True)
+        if not mine and (options.tensorboard or options.register):
+            raise ConfigError(
+                "run.tensorboard and run.register are for eoseg's own loggers, but trainer.logger names "
+                "others. Leave one of them out."
+            )
+        require_tensorboard(wanted=options.tensorboard)
         mode = choose_mode(wanted=options.wandb) if mine else "absent"  # a wrong key leaves no run folder
         name = options.name or self._config_name()
         if self.subcommand != "fit":

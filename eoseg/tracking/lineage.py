@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CHECKSUM_BYTES = 2**30
 """Files that are together no larger are read for their checksums; of others size and time count."""
+MOST_FILES = 20_000
+"""Of more files only their common folder is referred to."""
 
 _REGISTRY = "wandb-registry-"
 _log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ def use_data(run: "Run", data: DataFiles, split_file: Path) -> None:
 
     present = [path for path in data.files if Path(path).is_file()]
     size = sum(Path(path).stat().st_size for path in present)
-    summed = size <= CHECKSUM_BYTES
+    few = len(data.files) <= MOST_FILES
+    summed = few and size <= CHECKSUM_BYTES
     artifact = wandb.Artifact(
         f"dataset-{str(data.split['sha256'])[:12]}",
         type="dataset",
@@ -71,7 +74,10 @@ def use_data(run: "Run", data: DataFiles, split_file: Path) -> None:
     if not summed:
         with artifact.new_file("files.csv") as table:
             table.writelines(_file_lines(present))
-    for path, name in zip(data.files, _short_names(data.files), strict=True):
+    if not few:
+        folder = Path(_common_folder(data.files))
+        artifact.add_reference(folder.as_uri(), name="files", checksum=False)
+    for path, name in zip(data.files, _short_names(data.files), strict=True) if few else ():
         local = Path(path).is_file()
         if local or is_remote(path):
             place = Path(path).resolve().as_uri() if local else address(path)
@@ -221,10 +227,15 @@ def _file_lines(paths: Sequence[str]) -> Iterable[str]:
         yield f"{json.dumps(path)},{state.st_size},{state.st_mtime_ns}\n"
 
 
+def _common_folder(paths: Sequence[str]) -> str:
+    """The folder that all local files lie below."""
+    local = {str(Path(path).resolve().parent) for path in paths if Path(path).exists()}
+    return os.path.commonpath(sorted(local)) if local else ""
+
+
 def _short_names(paths: Sequence[str]) -> list[str]:
     """Paths below their common folder; an address as it is, without its scheme."""
-    local = [str(Path(path).resolve().parent) for path in paths if Path(path).exists()]
-    common = os.path.commonpath(local) if local else ""
+    common = _common_folder(paths)
     return [
         os.path.relpath(Path(path).resolve(), common)
         if Path(path).exists()

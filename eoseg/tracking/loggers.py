@@ -1,6 +1,7 @@
 """Where the figures of a run go: a CSV file always, W&B where it is installed and wanted."""
 
 import csv
+import importlib.util
 import os
 from argparse import Namespace
 from collections.abc import Sequence
@@ -59,7 +60,8 @@ def make_loggers(
     """
     loggers: list[Logger] = [MetricsFile(run_folder)]
     if tensorboard:
-        loggers.append(_tensorboard(run_folder))
+        require_tensorboard(wanted=True)
+        loggers.append(TensorBoardLogger(run_folder, name="tensorboard", version="", default_hp_metric=False))
     mode = choose_mode(wanted=use_wandb) if mode is None else mode
     if mode == "absent":
         return loggers
@@ -204,15 +206,13 @@ def _known_id(id_file: Path, continues: Path | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _tensorboard(run_folder: Path) -> Logger:
-    """Lightning's logger for TensorBoard.
+def require_tensorboard(*, wanted: bool) -> None:
+    """Refuse to log for TensorBoard where it is not installed.
 
     Raises:
-        ConfigError: TensorBoard is not installed.
+        ConfigError: It is wanted and not installed.
     """
-    try:
-        return TensorBoardLogger(run_folder, name="tensorboard", version="", default_hp_metric=False)
-    except ModuleNotFoundError as error:
+    if wanted and not any(importlib.util.find_spec(name) for name in ("tensorboard", "tensorboardX")):
         raise ConfigError(
             'run.tensorboard needs TensorBoard, which is not installed: pip install "eoseg[tensorboard]".'
-        ) from error
+        )

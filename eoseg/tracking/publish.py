@@ -79,7 +79,7 @@ def report_of(spec: Spec, place: str) -> Any:
             entity=entity,
             project=project,
             name="runs",
-            pinned_columns=["run:displayName", *described["columns"]],
+            pinned_columns=["run:displayName", *map(_column, described["columns"])],
         )
         panels = [_panel(panel, x_axis) for panel in section["panels"]]
         blocks += [wr.H1(section["name"]), wr.PanelGrid(runsets=[runs], panels=_laid_out(panels))]
@@ -178,6 +178,13 @@ def _parallel(panel: Mapping[str, Any]) -> Any:
     columns = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(name)) for name in panel["config"]]
     columns.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(panel["metric"])))
     return wr.ParallelCoordinatesPlot(title=panel["title"], columns=columns)
+
+
+def _column(name: str) -> str:
+    """A column of the table of runs as W&B calls it: a value of the configuration is below its first key."""
+    kind, _, rest = name.partition(":")
+    head, dot, tail = rest.partition(".")
+    return f"config:{head}.value{dot}{tail}" if kind == "config" else name
 
 
 def _laid_out(panels: list[Any]) -> list[Any]:

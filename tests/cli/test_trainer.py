@@ -39,6 +39,8 @@ def _without_wandb() -> object:
         ("--data.init_args.scenes.classes=[soil,grass]", "value 2"),
         ("--data.init_args.chip_size=many", "chip_size"),
         ("--weights_only=false", "weights_only is always true"),
+        ("--run.register=land-cover", "--register is for W&B, which is switched off"),
+        ("--run.panels_every=-1", "numbers of at least 0; found -1 and 100"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -84,3 +86,13 @@ def test_a_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     main(["fit", *arguments, "--trainer.max_epochs=2"])
     last = runs / "toy" / "latest" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["epoch"] == 1
+
+
+def test_options_of_own_loggers_beside_another_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, logger=False)
+    with pytest.raises(SystemExit):
+        main(["fit", f"--config={config}", f"--run.folder={tmp_path / 'runs'}", "--register=x"])
+    assert "but trainer.logger names others. Leave one of them out." in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -95,6 +95,15 @@ def test_large_files_are_told_apart_by_size_and_time(
     assert "size and time" in json.loads(found["metadata"])["checksums"]
 
 
+def test_of_very_many_files_only_their_folder_is_referred_to(
+    tmp_path: Path, data: DataFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage, "MOST_FILES", 1)
+    (found,) = artifacts_of(tmp_path / "run", lambda run: use_data(run, data, tmp_path / "none"))
+    assert set(entries(found)) == {"files", "files.csv"}
+    assert entries(found)["files"]["ref"] == (tmp_path / "data").as_uri()
+
+
 def test_the_same_checkpoint_is_one_version_in_training_and_evaluation(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "toy" / "1"
     (folder / "checkpoints").mkdir(parents=True)

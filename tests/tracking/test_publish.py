@@ -47,7 +47,9 @@ def test_panels_ask_for_the_names_of_the_specification() -> None:
     for name in ("val/miou", "val/iou/.*", "val/chips", "test/table", "wandb/confusion_matrix/v1"):
         assert name in text, name
     assert "val/confusion_table" in text
-    assert "model.init_args.loss" in text
+    assert (
+        '"config:model.value.init_args.loss"' in text
+    )  # as W&B has what is below a key of the configuration
     assert '"xAxis": "trainer/global_step"' in text
     assert "Parallel Coordinates Plot" in text
     assert "Parameter Importance" in text
@@ -61,7 +63,8 @@ def test_a_report_has_the_sections_over_a_table_of_runs() -> None:
     for section in spec["workspace"]["sections"]:
         assert section["name"] in text
     assert text.count('"type": "panel-grid"') == len(spec["workspace"]["sections"])
-    assert "summary:val/miou" in text
+    assert '"summary:val/miou"' in text
+    assert '"config:model.value.init_args.optimizer.lr"' in text
     assert made["displayName"] == "eoseg: segmentation"
 
 
