@@ -101,3 +101,37 @@ def test_validation_and_test_give_each_sample_once(data: EOData) -> None:
     ]
     assert seen
     assert len(set(seen)) == len(seen)
+
+
+def test_files_and_places_are_what_lineage_and_captions_ask_for(tmp_path: Path):
+    data = scenes(tmp_path / "scenes")
+    assert data.name == "scenes"
+    assert [Path(path).relative_to(tmp_path / "scenes").as_posix() for path in data.files] == [
+        *(f"images/{name}.tif" for name in "abc"),
+        *(f"labels/{name}.tif" for name in "abc"),
+    ]
+    # Scene a begins 500 km east, on the central meridian of its zone; a chip is 16 px wide.
+    (left, right) = data.places(["a@0,-8", "a@0,0"])
+    assert left is not None
+    assert right is not None
+    assert left[0] == pytest.approx(9.0, abs=1e-9)
+    assert right[0] > 9.0
+    assert left[1] == pytest.approx(48.75, abs=0.01)
+
+
+def test_dates_are_files_too(tmp_path: Path):
+    held = series(tmp_path / "series")
+    steps = held.schema.steps
+    assert len([path for path in held.files if "images" in path]) >= steps
+    assert len(set(held.files)) == len(held.files)
+
+
+def test_chips_without_place_and_tables_have_none(tmp_path: Path):
+    held = chips(tmp_path / "chips")
+    assert len(held.files) == 18
+    assert all(Path(path).is_file() for path in held.files)
+    assert held.places(["crop/crop_0.png"]) == [None]
+    write_arrays(tmp_path)
+    table = TableData(table_of(tmp_path, "pixels.npz"))
+    assert table.files == (str(tmp_path / "pixels.npz"),)
+    assert table.places(["pixels.npz@3"]) == [None]

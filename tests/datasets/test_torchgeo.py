@@ -217,6 +217,13 @@ def test_the_split_is_recorded(folder: Path, tmp_path: Path):
     assert json.loads((data.run_folder / "statistics.json").read_text())["dtype"] == "uint16"
 
 
+def test_its_name_and_its_files_are_those_of_the_data_set(folder: Path):
+    data = data_of(folder, "eurosat")
+    assert data.name == "EuroSAT"
+    assert len(data.files) > 30
+    assert all(Path(path).is_file() and Path(path).is_relative_to(folder / "eurosat") for path in data.files)
+
+
 def ids(data: TorchGeoData) -> list[str]:
     return [name for batch in data.train_dataloader() for name in batch["id"]]
 
