@@ -15,7 +15,7 @@ from eoseg.files import write_atomically
 _KEPT = {
     "blocks": ("block_size", "buffer", "seed"),
     "groups": ("seed",),
-    "files": ("seed",),
+    "files": ("seed", "groups"),
     "random": ("seed",),
     "auto": ("seed",),
 }

@@ -1,5 +1,6 @@
 """What a configuration says of the data. Plain dataclasses: no torch, no rasterio."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -163,6 +164,8 @@ class SplitConfig:
             with method files; `val` and `test` are then left out.
         fold: Which of the folds is the test split, from 0; the next one (the first after the last) is the
             validation split, all others train.
+        groups: Regular expression on scene ids; scenes whose first group (or whole match) is the same stay in
+            one fold, such as the parts of one tile (files with folds).
     """
 
     method: Literal["blocks", "files", "random"] = "blocks"
@@ -174,9 +177,11 @@ class SplitConfig:
     path: str | None = None
     folds: int | None = None
     fold: int = 0
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         self._check_folds()
+        self._check_groups()
         if self.folds is not None:
             pass  # `val` and `test` follow
         elif self.method == "files" and self.path is None:
@@ -211,7 +216,20 @@ class SplitConfig:
         used = {"method", "seed", "folds", "fold"} | (
             {"block_size", "buffer"} if self.method == "blocks" else set()
         )
+        used |= {"groups"} if self.method == "files" else set()
         self._require_defaults(f"split.folds is {self.folds} with method '{self.method}'", used)
+
+    def _check_groups(self) -> None:
+        if self.groups is None:
+            return
+        if self.folds is None and self.path is None:
+            raise ConfigError("split.groups keeps scenes in one fold, but split.folds is not set. Set both.")
+        try:
+            re.compile(self.groups)
+        except re.error as error:
+            raise ConfigError(
+                f"split.groups '{self.groups}' is no regular expression ({error}). Correct it."
+            ) from error
 
     def _check_shares(self) -> None:
         for name, share in (("val", self.val), ("test", self.test)):

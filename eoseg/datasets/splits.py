@@ -1,6 +1,7 @@
 """Which pixels train, which validate and which test: regions of scenes that share no pixel."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -98,22 +99,35 @@ def _by_files(index: SceneIndex, config: SplitConfig) -> Split:
 
 
 def _by_scenes(index: SceneIndex, config: SplitConfig) -> Split:
-    """Folds of whole scenes, of about as many scenes each."""
+    """Folds of whole scenes, or of groups of them, with about as many in each."""
     names = sorted(index.entries)
     folds = config.folds or 0
-    if len(names) < folds:
-        raise DataError(
-            f"{folds} folds of scenes need as many scenes; found {len(names)}. Lower split.folds."
-        )
-    order = np.random.default_rng(config.seed).permutation(len(names))
-    numbers = np.empty(len(names), np.int64)
-    numbers[order] = np.arange(len(names)) % folds
+    groups = names if config.groups is None else [_group(config.groups, name) for name in names]
+    found = sorted(set(groups))
+    if len(found) < folds:
+        what = "scenes" if config.groups is None else f"groups '{config.groups}' of scenes"
+        raise DataError(f"{folds} folds of {what} need as many; found {len(found)}. Lower split.folds.")
+    order = np.random.default_rng(config.seed).permutation(len(found))
+    numbers = np.empty(len(found), np.int64)
+    numbers[order] = np.arange(len(found)) % folds
     splits = splits_of_folds(numbers, folds=folds, fold=config.fold)
+    split_of = dict(zip(found, splits.tolist(), strict=True))
     regions = [
-        Region(name, index.entry(name).grid.window, SPLITS[number])
-        for name, number in zip(names, splits.tolist(), strict=True)
+        Region(name, index.entry(name).grid.window, SPLITS[split_of[group]])
+        for name, group in zip(names, groups, strict=True)
     ]
-    return Split("files", config.seed, {"folds": folds, "fold": config.fold}, tuple(regions))
+    parameters: dict[str, Plain] = {"folds": folds, "fold": config.fold}
+    if config.groups is not None:
+        parameters["groups"] = config.groups
+    return Split("files", config.seed, parameters, tuple(regions))
+
+
+def _group(pattern: str, name: str) -> str:
+    """What a scene's id says of its group."""
+    match = re.search(pattern, name)
+    if match is None:
+        raise DataError(f"split.groups '{pattern}' does not match the scene '{name}'. Correct the pattern.")
+    return (match[1] or "") if match.re.groups else match[0]
 
 
 def splits_of_folds(numbers: NDArray[np.int64], *, folds: int, fold: int) -> NDArray[np.int64]:

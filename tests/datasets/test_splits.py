@@ -212,8 +212,21 @@ def test_folds_of_scenes_leave_one_out(tmp_path: Path):
         for fold in range(4)
     ]
     assert sorted(name for one in tested for name in one) == names
-    with pytest.raises(DataError, match="5 folds of scenes need as many scenes; found 4"):
+    with pytest.raises(DataError, match="5 folds of scenes need as many; found 4"):
         split_of(source, method="files", folds=5)
+
+
+def test_folds_keep_groups_of_scenes_together(tmp_path: Path):
+    names = ["east 1", "east 2", "north 1", "north 2", "north 3", "west 1"]
+    source = make_data(tmp_path, dict.fromkeys(names, (32, 32)))
+    splits = [split_of(source, method="files", folds=3, fold=fold, groups=r"^(\w+) ") for fold in range(3)]
+    tested = [sorted(region.scene_id for region in split.of("test")) for split in splits]
+    assert sorted(tested) == [names[:2], names[2:5], names[5:]]
+    assert splits[0].parameters["groups"] == r"^(\w+) "
+    with pytest.raises(DataError, match="4 folds of groups .* need as many; found 3"):
+        split_of(source, method="files", folds=4, groups=r"^\w+")
+    with pytest.raises(DataError, match="does not match the scene 'north 3'"):
+        split_of(source, method="files", folds=3, groups="[12]$")
 
 
 def test_random_folds_are_of_one_size(tmp_path: Path):
@@ -230,6 +243,9 @@ def test_random_folds_are_of_one_size(tmp_path: Path):
         ({"fold": 1}, "split.folds is not set"),
         ({"folds": 4, "val": 0.3}, "split.val has no effect"),
         ({"folds": 4, "method": "random", "block_size": 64}, "split.block_size has no effect"),
+        ({"folds": 4, "groups": "a"}, "split.groups has no effect"),
+        ({"method": "files", "val": ["a"], "test": ["b"], "groups": "a"}, "split.folds is not set"),
+        ({"method": "files", "folds": 4, "groups": "("}, "no regular expression"),
     ],
 )
 def test_folds_that_make_no_sense_are_refused(options: dict[str, Any], message: str):

@@ -10,11 +10,12 @@ import rasterio
 from conftest import MakeScene
 from full_disk import largest_file
 from predict_factory import BANDS, Brightness, Convolutions, make_network, make_recipe, smooth_noise
+from range_server import serve
 from shapely.geometry import box
 
 from eoseg.errors import DataError, OutputError
 from eoseg.geo.parts import parts_folder
-from eoseg.predict import Prediction, PredictOptions, Progress, predict_scene
+from eoseg.predict import Prediction, PredictOptions, Progress, match, predict_scene
 
 IMAGE = smooth_noise(150, 170)
 OPTIONS = PredictOptions(tile=32, probabilities=True)
@@ -113,3 +114,30 @@ def test_an_area_in_another_crs_is_mapped_where_it_lies(scene: Path, tmp_path: P
     expected = np.zeros((150, 170), bool)
     expected[20:90, 30:110] = True
     np.testing.assert_array_equal(mapped, expected)
+
+
+def test_credentials_that_expire_on_the_way_cost_no_work(
+    make_scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    values = np.random.default_rng(0).integers(1, 255, (3, 1024, 1024), np.uint8)
+    made = make_scene("remote/late.tif", values, names=BANDS, tiled=True, blockxsize=128, blockysize=128)
+    monkeypatch.setattr(match, "range_misfit", lambda scene, recipe: None)  # it reads far ahead
+    network, recipe, options = make_network(Brightness()), make_recipe(), PredictOptions(tile=256, halo=0)
+    out, whole = tmp_path / "map.tif", tmp_path / "whole.tif"
+    predict_scene(network, recipe, str(made), whole, options=options)
+    with serve(made.parent) as server:
+
+        def expire(progress: Progress) -> None:
+            server.status = 403
+
+        arguments = (network, recipe, f"{server.address}/late.tif", out)
+        with pytest.raises(DataError, match=r"credentials have expired.* Of 16 tiles \d+ are kept in"):
+            predict_scene(*arguments, options=options, progress=expire)
+        assert not out.exists()
+        server.status = 200
+        again = predict_scene(*arguments, options=options)
+    assert 0 < again.resumed < again.tiles
+    with rasterio.open(out) as found, rasterio.open(whole) as expected:
+        np.testing.assert_array_equal(found.read(), expected.read())
