@@ -26,6 +26,8 @@ from toy_world import make_toy, write_config
 from eoseg.cli import main
 from eoseg.tracking.dashboard import logged_names, specification
 
+pytestmark = pytest.mark.slow
+
 TWO_PROCESSES = """
 import os, sys
 import torch

@@ -56,7 +56,7 @@ class EOData(LightningDataModule, ABC):
         """
 
     @property
-    def name(self) -> str:
+    def data_name(self) -> str:
         """What people call the data."""
         return type(self).__name__
 

@@ -209,7 +209,7 @@ class SceneData(EOData):
         return collate([dataset[chips[place]] for place in places])
 
     @property
-    def name(self) -> str:
+    def data_name(self) -> str:
         """The name of the folder that the scenes lie in, where there is one."""
         return Path(self.scenes.root or "").name or type(self).__name__
 

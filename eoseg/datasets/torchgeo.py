@@ -192,7 +192,7 @@ class TorchGeoData(EOData):
         }
 
     @property
-    def name(self) -> str:
+    def data_name(self) -> str:
         """The data set of torchgeo."""
         return type(self.module).__name__.removesuffix("DataModule")
 

@@ -27,7 +27,7 @@ class DescribedData(Protocol):
     """What is said of the data of a run."""
 
     @property
-    def name(self) -> str:
+    def data_name(self) -> str:
         """What people call them."""
 
     @property
@@ -78,7 +78,7 @@ def run_loggers(
         tags=run_tags(
             tags,
             task=task,
-            data=data.name,
+            data=data.data_name,
             split=data.split_record,
             git=git_state(Path.cwd()) or git_state(Path(__file__).parent),
         ),
@@ -111,4 +111,4 @@ def recorders(
         found += [ChipPanels(run_folder, every_n_epochs=panels_every), InsightPanel(run_folder)]
     if training:
         found.append(TrainingPulse())
-    return [*found, RunRecord(run_folder, DataFiles(data.name, data.files, data.split_record))]
+    return [*found, RunRecord(run_folder, DataFiles(data.data_name, data.files, data.split_record))]

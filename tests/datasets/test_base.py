@@ -105,7 +105,7 @@ def test_validation_and_test_give_each_sample_once(data: EOData) -> None:
 
 def test_files_and_places_are_what_lineage_and_captions_ask_for(tmp_path: Path):
     data = scenes(tmp_path / "scenes")
-    assert data.name == "scenes"
+    assert data.data_name == "scenes"
     assert [Path(path).relative_to(tmp_path / "scenes").as_posix() for path in data.files] == [
         *(f"images/{name}.tif" for name in "abc"),
         *(f"labels/{name}.tif" for name in "abc"),

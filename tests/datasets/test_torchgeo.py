@@ -219,7 +219,7 @@ def test_the_split_is_recorded(folder: Path, tmp_path: Path):
 
 def test_its_name_and_its_files_are_those_of_the_data_set(folder: Path):
     data = data_of(folder, "eurosat")
-    assert data.name == "EuroSAT"
+    assert data.data_name == "EuroSAT"
     assert len(data.files) > 30
     assert all(Path(path).is_file() and Path(path).is_relative_to(folder / "eurosat") for path in data.files)
 
