@@ -83,7 +83,10 @@ class Run:
         }
 
     def table(self, name: str) -> dict[str, Any]:
-        return json.loads((self.files / self.item(name)["path"]).read_text())
+        """A table with its pictures, which only its artifact has."""
+        entries = [entry for one in self.artifacts for entry in one["manifest"]["contents"]]
+        (path,) = {entry["local_path"] for entry in entries if entry["path"] == f"{name}.table.json"}
+        return json.loads(Path(path).read_text())
 
 
 def start(rank: int, port: int, folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -116,9 +119,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     config = yaml.safe_load(write_config(folder, max_epochs=1, check_val_every_n_epoch=1).read_text())
     config["run"] = {"panels_every": 1, "tags": ["mine"], "table_pictures": 5}
     config["data"]["init_args"]["scenes"]["root"] = "."
-    (folder / "toy.yaml").write_text(yaml.safe_dump(config))
+    (folder / "toy.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     config["model"] = {"class_path": "ClassificationTask", "init_args": {"arch": "lenet5"}}
-    (folder / "chips.yaml").write_text(yaml.safe_dump(config))
+    (folder / "chips.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     make_toy(folder / "unseen", 9, (60, 71))
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("WANDB_", "EOSEG_RUN_"))]:

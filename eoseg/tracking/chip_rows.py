@@ -112,11 +112,11 @@ def entropy_of(logits: Tensor, *, multilabel: bool) -> Tensor:
     if multilabel:
         share = logits.float().sigmoid()
         pair = torch.stack([share, 1 - share])  # (2, B, K)
-        return torch.special.entr(pair).sum(dim=0).mean(dim=1) / math.log(2)
+        return cast(Tensor, torch.special.entr(pair).sum(dim=0).mean(dim=1) / math.log(2))
     if logits.shape[1] == 1:
         return torch.zeros_like(logits[:, 0])
     probabilities = functional.softmax(logits.float(), dim=1)
-    return torch.special.entr(probabilities).sum(dim=1) / math.log(logits.shape[1])
+    return cast(Tensor, torch.special.entr(probabilities).sum(dim=1) / math.log(logits.shape[1]))
 
 
 def _answers(task: AnsweringTask, logits: Tensor, batch: Batch) -> list[dict[str, Cell]]:

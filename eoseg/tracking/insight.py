@@ -24,6 +24,7 @@ from eoseg.tracking.panels import ChipSource, PicturedTask
 
 _log = logging.getLogger(__name__)
 
+_IN_PLACE = "inplace"
 _LEAST_SIDE = 4
 """Grad-CAM takes the last convolution that still has as many places along each side, where one has."""
 
@@ -154,14 +155,14 @@ def _layer_to_look_at(module: nn.Module, image: Tensor, valid: Tensor) -> nn.Con
 @contextmanager
 def _no_in_place(module: nn.Module) -> Iterator[None]:
     """Let activations leave their inputs alone, which Grad-CAM needs as they were."""
-    changed = [layer for layer in module.modules() if getattr(layer, "inplace", False) is True]
+    changed = [layer for layer in module.modules() if getattr(layer, _IN_PLACE, False) is True]
     for layer in changed:
-        layer.inplace = False
+        setattr(layer, _IN_PLACE, False)
     try:
         yield
     finally:
         for layer in changed:
-            layer.inplace = True
+            setattr(layer, _IN_PLACE, True)
 
 
 def _is_classifier(trainer: Trainer, module: LightningModule) -> bool:

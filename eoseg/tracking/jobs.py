@@ -31,7 +31,7 @@ def log_map(
     """
     with _job(f"{path.stem}-predict", "predict", project=project, mode=mode, checkpoint=checkpoint) as run:
         if run is not None:
-            run.config.update(dict(tags))
+            _configure(run, tags)
             use_model(run, checkpoint, recipe)
             lineage.log_map(run, path, tags)
 
@@ -62,7 +62,7 @@ def log_evaluation(
     with _job(name, "evaluate", project=project, mode=mode, checkpoint=checkpoint) as run:
         if run is None:
             return
-        run.config.update({"protocol": evaluation["protocol"]})
+        _configure(run, {"protocol": evaluation["protocol"]})
         use_map(run, path, dict(tags))
         if model is not None:
             use_model(run, *model)
@@ -104,8 +104,13 @@ def _job(
 def _table(classes: Sequence[Mapping[str, Any]]) -> Any:
     import wandb
 
-    columns = list(classes[0])
-    return wandb.Table(columns=columns, data=[[one[key] for key in columns] for one in classes])
+    columns: list[str | int] = list(classes[0])
+    return wandb.Table(columns=columns, data=[[one[str(key)] for key in columns] for one in classes])
+
+
+def _configure(run: "Run", values: Mapping[str, Any]) -> None:
+    config: Any = run.config  # W&B leaves its methods untyped
+    config.update(dict(values))
 
 
 def _plain(name: str) -> str:

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from eoseg.errors import ConfigError, OutputError
 from eoseg.tracking.dashboard import VERSION
@@ -69,8 +69,7 @@ def report_of(spec: Spec, place: str) -> Any:
         ConfigError: wandb-workspaces is not installed, or the specification is of another version.
     """
     _require(spec)
-    import wandb_workspaces.reports.v2 as wr
-
+    wr = _objects()
     entity, project = place.split("/")
     described, x_axis = spec["report"], spec["workspace"]["x_axis"]
     blocks: list[Any] = [wr.P(described["description"]), wr.TableOfContents()]
@@ -148,10 +147,16 @@ def _panel(panel: Mapping[str, Any], x_axis: str) -> Any:
     return makers[panel["type"]]()
 
 
-def _of(kind: str, **options: Any) -> Any:
-    import wandb_workspaces.reports.v2 as wr
+def _objects() -> Any:
+    """W&B's panels and blocks; the library says nothing of their types."""
+    import wandb_workspaces.reports.v2 as reports
 
-    return getattr(wr, kind)(**options)
+    module: Any = reports
+    return module
+
+
+def _of(kind: str, **options: Any) -> Any:
+    return getattr(_objects(), kind)(**options)
 
 
 def _line(panel: Mapping[str, Any], x_axis: str) -> Any:
@@ -173,8 +178,7 @@ def _matrix(panel: Mapping[str, Any]) -> Any:
 
 
 def _parallel(panel: Mapping[str, Any]) -> Any:
-    import wandb_workspaces.reports.v2 as wr
-
+    wr = _objects()
     columns = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(name)) for name in panel["config"]]
     columns.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(panel["metric"])))
     return wr.ParallelCoordinatesPlot(title=panel["title"], columns=columns)
@@ -189,8 +193,6 @@ def _column(name: str) -> str:
 
 def _laid_out(panels: list[Any]) -> list[Any]:
     """Panels of a report in rows of two; W&B's grid is 24 wide."""
-    import wandb_workspaces.reports.v2 as wr
-
     for number, panel in enumerate(panels):
-        panel.layout = wr.Layout(x=12 * (number % 2), y=8 * (number // 2), w=12, h=8)
-    return cast(list[Any], panels)
+        panel.layout = _of("Layout", x=12 * (number % 2), y=8 * (number // 2), w=12, h=8)
+    return panels
