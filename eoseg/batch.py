@@ -31,5 +31,9 @@ class Batch(TypedDict):
     """Float32 `(B, H, W)`: the quantity per pixel, NaN where there is none or the pixel is invalid."""
     days: NotRequired[Tensor]
     """Float32 `(B, T)`: day of the year of each date of a series, 1 to 366."""
+    counted: NotRequired[Tensor]
+    """Int64 `(B,)`: pixels that a chip of an evaluation stands for, labelled or not."""
+    eroded: NotRequired[Tensor]
+    """Int64 `(B,)`: of these, labelled pixels at class borders that the protocol leaves out."""
     id: list[str]
     """Where each chip comes from, `scene@row,col`: the same in every run and on every process."""

@@ -1,8 +1,21 @@
-"""Writing text files that are either complete or not there."""
+"""Writing text files that are either complete or not there, and which packages are installed."""
 
+from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from eoseg.errors import OutputError
+
+
+def package_versions(packages: Sequence[str]) -> dict[str, str | None]:
+    """The version of each package; None where it is not installed."""
+    versions: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -16,6 +16,9 @@ IGNORE = 255
 
 RECIPE_VERSION = 2
 
+CALIBRATED_VERSION = 3
+"""Of recipes with a calibration, so that an eoseg which knows none refuses them."""
+
 type Plain = str | int | float | bool | list[Any] | dict[str, Any] | None
 """A value that JSON can hold. Not written recursively: jsonargparse follows type aliases to their end."""
 
@@ -162,6 +165,20 @@ class Statistics:
         )
 
 
+type ScalingMethod = Literal["temperature", "vector"]
+"""One number for all logits, or a scale and a shift for each class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """The calibration of a network: softmax of `scale * logits + bias` gives its probabilities."""
+
+    method: ScalingMethod
+    scale: tuple[float, ...]
+    """For each class; one over the temperature."""
+    bias: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything but the weights."""
@@ -180,10 +197,16 @@ class Recipe:
     """Versions, git revision, split hash, seed, which metric chose the checkpoint."""
     threshold: float | None = None
     """Probability of the second class from which it is mapped; None for the likeliest class."""
+    scaling: Scaling | None = None
+    """The calibration, which is the network's last layer; None without one."""
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values."""
-        return {"recipe_version": RECIPE_VERSION, **_plain(dataclasses.asdict(self))}
+        values = _plain(dataclasses.asdict(self))
+        if self.scaling is None:
+            del values["scaling"]
+        version = RECIPE_VERSION if self.scaling is None else CALIBRATED_VERSION
+        return {"recipe_version": version, **values}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -193,10 +216,10 @@ class Recipe:
             CheckpointError: The values are of another version of eoseg, or incomplete.
         """
         version = values.get("recipe_version")
-        if version != RECIPE_VERSION:
+        if version not in (RECIPE_VERSION, CALIBRATED_VERSION):
             raise CheckpointError(
-                f"The checkpoint's recipe has version {version}; this eoseg reads version "
-                f"{RECIPE_VERSION}. Use the eoseg version that wrote the checkpoint."
+                f"The checkpoint's recipe has version {version}; this eoseg reads version {RECIPE_VERSION} "
+                f"and {CALIBRATED_VERSION}. Use the eoseg version that wrote the checkpoint."
             )
         try:
             return cls(
@@ -208,6 +231,7 @@ class Recipe:
                 output_stride=values["output_stride"],
                 provenance=dict(values["provenance"]),
                 threshold=values["threshold"],
+                scaling=_scaling_from_dict(values["scaling"]) if version == CALIBRATED_VERSION else None,
             )
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise CheckpointError(
@@ -350,6 +374,10 @@ def _schema_from_dict(values: Mapping[str, Any]) -> Schema:
         quantity=None if values["quantity"] is None else Quantity(**values["quantity"]),
         multilabel=values["multilabel"],
     )
+
+
+def _scaling_from_dict(values: Mapping[str, Any]) -> Scaling:
+    return Scaling(values["method"], tuple(values["scale"]), tuple(values["bias"]))
 
 
 def _statistics_from_dict(values: Mapping[str, Any]) -> Statistics:

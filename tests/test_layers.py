@@ -17,7 +17,7 @@ LAYERS = (
     ("predict", "evaluate", "tracking"),
     ("tasks",),
     ("datasets", "models", "losses", "metrics", "figures"),
-    ("batch",),
+    ("batch", "calibration", "spatial_blocks"),
     ("geo",),
     ("recipe", "files", "progress"),
     ("errors",),
@@ -66,6 +66,8 @@ LIGHT = {
         "recipe",
         "geo",
         "metrics",
+        "calibration",
+        "spatial_blocks",
         "figures",
         "evaluate",
         "demo",
@@ -74,8 +76,8 @@ LIGHT = {
     ),
     "lightning": ("models", "losses", "batch", "predict", "evaluate", "metrics", "figures", "geo"),
 }
-# LightningCLI; `eoseg fit` imports this module once it knows that the arguments are right.
-LIGHT_EXCEPT = ("eoseg.cli.trainer",)
+# LightningCLI and what it calls; imported once the arguments are known to be right.
+LIGHT_EXCEPT = ("eoseg.cli.trainer", "eoseg.cli.calibration_run", "eoseg.cli.measured")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Every command and every Python block of the README is run, in its order, on a small world."""
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from test_extending import CONFIG, MODEL
 from eoseg.cli import COMMANDS, main
 from eoseg.datasets.course_world import make_course_world
 from eoseg.datasets.world import make_world
+from eoseg.geo.scene import read_all
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -72,7 +74,21 @@ def test_the_commands_of_the_readme_and_its_python_run(
     for block in (block for block in blocks("python") if block != MODEL):
         exec(compile(block, "README.md", "exec"), {})
     assert (workplace / "again.tif").is_file()
+    _check_areas(workplace)
     assert "True" in capsys.readouterr().out
+
+
+def _check_areas(workplace: Path) -> None:
+    """The intervals of the README's sample hold the areas that are known of the demo world."""
+    found = json.loads((workplace / "areas.json").read_text())
+    truth = read_all(workplace / "data" / "demo" / "unseen" / "truth.tif")[0]
+    mapped = read_all(workplace / "map.tif")[0]
+    held = 0
+    for number, entry in enumerate(found["classes"]):
+        area = 100.0 * ((truth == number) & (mapped != 255)).sum()
+        low, high = entry["area"]["interval_95"]
+        held += low <= area <= high
+    assert held >= len(found["classes"]) - 1  # each of them holds in 95 of 100 samples
 
 
 def test_the_configuration_in_the_readme_is_the_demos() -> None:

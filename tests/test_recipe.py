@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from eoseg.errors import BandError, CheckpointError, ConfigError
 from eoseg.recipe import (
+    CALIBRATED_VERSION,
     IGNORE,
     RECIPE_VERSION,
     BandStatistics,
     MapClass,
     Recipe,
+    Scaling,
     Schema,
     Statistics,
     format_color,
@@ -80,8 +82,22 @@ def test_absent_values_survive_too(recipe: Recipe, schema: Schema) -> None:
 
 
 def test_a_recipe_of_another_version_is_refused(recipe: Recipe) -> None:
-    values = recipe.to_dict() | {"recipe_version": RECIPE_VERSION + 1}
-    with pytest.raises(CheckpointError, match=f"has version {RECIPE_VERSION + 1}; this eoseg reads version"):
+    values = recipe.to_dict() | {"recipe_version": CALIBRATED_VERSION + 1}
+    with pytest.raises(
+        CheckpointError, match=f"has version {CALIBRATED_VERSION + 1}; this eoseg reads version"
+    ):
+        Recipe.from_dict(values)
+
+
+def test_a_calibration_survives_and_older_versions_of_eoseg_refuse_it(recipe: Recipe) -> None:
+    scaling = Scaling("vector", (0.5, 1.25), (0.1, -0.1))
+    values = json.loads(json.dumps(replace(recipe, scaling=scaling).to_dict()))
+    assert Recipe.from_dict(values).scaling == scaling
+    assert values["recipe_version"] == CALIBRATED_VERSION > RECIPE_VERSION
+    assert "scaling" not in recipe.to_dict()
+    assert recipe.to_dict()["recipe_version"] == RECIPE_VERSION
+    del values["scaling"]["bias"]
+    with pytest.raises(CheckpointError, match="recipe is incomplete"):
         Recipe.from_dict(values)
 
 

@@ -21,6 +21,8 @@ COMMANDS = {
     "fit": ("fit", "train from a configuration; write a checkpoint"),
     "validate": ("fit", "evaluate a checkpoint on the validation split"),
     "test": ("fit", "evaluate a checkpoint on the test split"),
+    "calibrate": ("calibrate", "make the probabilities of a trained network ones that can be believed"),
+    "compare": ("compare", "say whether the difference between tested networks is real"),
     "tune": ("tune", "search for better options with Optuna"),
     "course": ("course", "train a ladder of methods on the same data, as one table"),
     "predict": ("predict", "make a map from a checkpoint and a scene of any size"),
@@ -28,6 +30,8 @@ COMMANDS = {
     "embed": ("embed", "write the features of a network for each chip of scenes, as a table"),
     "export": ("export", "write a network as ONNX, to run without eoseg"),
     "evaluate": ("evaluate", "compare a map with a reference"),
+    "sample": ("sample", "draw a probability sample of a map, to be filled in by a person"),
+    "accuracy": ("accuracy", "estimate accuracy and areas of a map from a filled sample"),
     "models": ("models", "list the models and their options"),
     "dashboard": ("dashboard", "write what W&B shows of a task, and publish it"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
@@ -73,6 +77,7 @@ def _log_to_stderr(level: str) -> None:
     if level not in levels:
         raise ConfigError("EOSEG_LOG: " + unknown_name("level", level, levels))
     logging.basicConfig(level=level, format="%(message)s")
+    logging.getLogger("pyogrio").setLevel(logging.WARNING)  # it says how many records it wrote
 
 
 def _fail(error: EosegError) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eoseg.errors import CheckpointError, DataError
+from eoseg.errors import CheckpointError, DataError, OutputError
 from eoseg.geo.remote import may_be_missing
 from eoseg.progress import Progress
 
@@ -24,6 +24,23 @@ def names(text: str) -> tuple[str, ...]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"expected names with commas between them, found '{text}'")
     return found
+
+
+def label_value(text: str) -> int | str:
+    """A label value where it looks like one; polygons compare both as text."""
+    return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+def require_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output before any work.
+
+    Raises:
+        OutputError: Its folder is missing, or the file exists.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"There is no folder '{path.parent}' for '{path.name}'. Make it first.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"'{path}' exists already. Name another file, or add --overwrite.")
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -88,7 +105,9 @@ def progress_bar(name: str, *, shown: bool) -> Iterator[Callable[[Progress], Non
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+    console = Console(stderr=True)
+    hidden = not (shown and console.is_terminal)  # rich ends a bar that nobody saw with an empty line
+    with Bar(*columns, console=console, transient=True, disable=hidden) as bar:
         # Known to rich only by its share: pixels come with the first tile.
         task = bar.add_task(name, total=None, speed="")
 

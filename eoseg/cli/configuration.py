@@ -26,6 +26,18 @@ def train(command: str, argv: Sequence[str]) -> Path:
     Raises:
         ConfigError: There is no configuration, or it holds an unknown key.
     """
+    arguments = prepare(command, argv)
+    from eoseg.cli.trainer import run  # imports Lightning
+
+    return run(command, arguments)
+
+
+def prepare(command: str, argv: Sequence[str]) -> list[str]:
+    """Write out the short forms, and check all keys before Lightning is imported.
+
+    Raises:
+        ConfigError: There is no configuration, or it holds an unknown key.
+    """
     arguments = expand(command, argv)
     paths = _config_files(arguments)
     if not paths and "--print_config" not in arguments:
@@ -36,9 +48,7 @@ def train(command: str, argv: Sequence[str]) -> Path:
         check_config(config, where=path)
         classes |= {key: config[key]["class_path"] for key in classes if "class_path" in config.get(key, {})}
     _check_overrides(arguments, classes)
-    from eoseg.cli.trainer import run  # imports Lightning
-
-    return run(command, arguments)
+    return arguments
 
 
 def fit_and_test(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eoseg.errors import DataError
-from eoseg.recipe import MapClass, Quantity, Recipe, format_color
+from eoseg.recipe import MapClass, Quantity, Recipe, Scaling, format_color
 
 if TYPE_CHECKING:
     from eoseg.geo.grid import Grid
@@ -81,7 +81,16 @@ def _describe_checkpoint(path: str) -> Lines:
             ("pixel size", f"{schema.pixel_size[0]:g} x {schema.pixel_size[1]:g} (units of the CRS)")
         )
     lines += [*_training_lines(recipe), *_result_lines(recipe)]
-    return lines + [(key, str(value)) for key, value in recipe.provenance.items()]
+    return lines + [(key, _told(value)) for key, value in recipe.provenance.items()]
+
+
+def _told(value: object) -> str:
+    """A record as text, without the marks of Python."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_told(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_told, value)) or "none"
+    return str(value)
 
 
 def _option(value: object) -> str:
@@ -105,6 +114,8 @@ def _result_lines(recipe: Recipe) -> Lines:
         if recipe.threshold is not None:
             second = schema.classes[1].name
             lines.append(("threshold", f"'{second}' is mapped from a probability of {recipe.threshold:g} on"))
+        if recipe.scaling is not None:
+            lines.append(("calibration", describe_scaling(recipe.scaling)))
         return lines
     lines = [("quantity", _quantity(schema.quantity))]
     target = statistics.target
@@ -117,6 +128,14 @@ def _result_lines(recipe: Recipe) -> Lines:
             )
         )
     return lines
+
+
+def describe_scaling(scaling: Scaling) -> str:
+    """A calibration in a few words."""
+    if scaling.method == "temperature":
+        return f"temperature {1 / scaling.scale[0]:.4g}"
+    scales, shifts = (", ".join(f"{value:.3g}" for value in held) for held in (scaling.scale, scaling.bias))
+    return f"logits of the classes times {scales}, plus {shifts}"
 
 
 def _quantity(quantity: Quantity) -> str:

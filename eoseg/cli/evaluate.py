@@ -6,8 +6,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eoseg.cli.arguments import label_value, require_free
 from eoseg.cli.wandb_log import add_wandb_options, log_evaluation, read_model, wandb_mode
-from eoseg.errors import ConfigError, OutputError
+from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
 if TYPE_CHECKING:
@@ -26,16 +27,18 @@ def main(command: str, argv: list[str]) -> None:
 
     for path in (options.out, options.page):
         if path is not None:
-            _require_free(path, overwrite=options.overwrite)
+            require_free(path, overwrite=options.overwrite)
     if options.scene is not None and options.page is None:
         raise ConfigError("--scene is the picture on the page: add --page FILE.html, or leave it out.")
+    if options.sample is not None and options.page is None:
+        raise ConfigError("--sample is a section of the page: add --page FILE.html, or use 'eoseg accuracy'.")
     if options.part is not None and options.split is None:
         raise ConfigError("--part is a part of a split: add --split split.json, or leave it out.")
     if options.model is not None and not options.wandb:
         raise ConfigError("--model says in W&B what made the map: add --wandb, or leave it out.")
     mode = wandb_mode(wanted=options.wandb, project=options.project)
     model = None if options.model is None else read_model(options.model, options.map)
-    ignore = [_value(text) for text in options.ignore]
+    ignore = [label_value(text) for text in options.ignore]
     evaluation = evaluate_map(
         options.map,
         options.reference,
@@ -45,6 +48,7 @@ def main(command: str, argv: list[str]) -> None:
         split=options.split,
         part=options.part or "test",
         split_scene=options.split_scene,
+        border=options.border,
         block_size=options.block_size,
         draws=options.draws,
         seed=options.seed,
@@ -76,6 +80,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write everything as JSON too")
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write a page with pictures too")
     parser.add_argument("--scene", metavar="SCENE", help="the scene that was mapped, to show on the page")
+    parser.add_argument(
+        "--sample",
+        metavar="SAMPLE.gpkg",
+        help="a filled sample of 'eoseg sample': the page shows accuracy and areas from it too",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument(
         "--attribute",
@@ -101,6 +110,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--part", choices=["train", "val", "test"], help="that part (default: test)")
     parser.add_argument("--split-scene", metavar="ID", help="which scene of the split was mapped")
     parser.add_argument(
+        "--border",
+        choices=["isprs-full", "isprs-eroded"],
+        default="isprs-full",
+        help="isprs-eroded leaves out labels within 3 px of another class, as the ISPRS benchmarks do "
+        "(default: isprs-full, all labels)",
+    )
+    parser.add_argument(
         "--block-size",
         type=int,
         metavar="PX",
@@ -112,12 +128,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--model", type=Path, metavar="CHECKPOINT", help="the checkpoint that made the map, to be named there"
     )
     return parser
-
-
-def _value(text: str) -> int | str:
-    """A label value where it looks like one; polygons compare both as text."""
-    digits = text.removeprefix("-")
-    return int(text) if digits.isdecimal() else text
 
 
 def _print(evaluation: "Evaluation") -> None:
@@ -197,20 +207,14 @@ def _figure(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 
-def _require_free(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output before any work."""
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder '{path.parent}' for '{path.name}'. Make it first.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"'{path}' exists already. Name another file, or add --overwrite.")
-
-
 def _write_page(
     options: argparse.Namespace, ignore: list[int | str], argv: list[str], evaluation: "Evaluation"
 ) -> None:
+    from eoseg.evaluate.map_accuracy import assess_map
     from eoseg.evaluate.page import write_page
     from eoseg.evaluate.panel import load_panel
 
+    sampled = None if options.sample is None else assess_map(options.map, options.sample)
     panel = load_panel(
         Path(options.map).name,
         options.map,
@@ -228,6 +232,7 @@ def _write_page(
         maps=[panel],
         evaluation=evaluation,
         commands=[shlex.join(["eoseg", "evaluate", *argv])],
+        sampled=sampled,
     )
 
 

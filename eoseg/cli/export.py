@@ -77,6 +77,8 @@ def _print(written: "OnnxFile", recipe: "Recipe") -> None:
         unit = f" in {schema.quantity.unit}" if schema.quantity.unit else ""
         gives = f"values {_sizes(written.output_shape)}: {schema.quantity.name}{unit}"
     print(f"Gives {gives}")
+    if recipe.scaling is not None:
+        print(f"Probabilities are calibrated ({recipe.scaling.method} scaling)")
     if recipe.threshold is not None:
         print(
             f"Note: 'eoseg predict' maps '{schema.class_names[1]}' from a probability of "

@@ -2,11 +2,11 @@
 
 import json
 import logging
+import re
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import jsonargparse
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,7 +15,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from eoseg import __version__
+from eoseg.cli.measured import measured_content
+from eoseg.cli.run_config import RunConfig
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
@@ -29,10 +30,11 @@ from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
 from eoseg.tracking.identity import keep_models
-from eoseg.tracking.lineage import registry_path
 from eoseg.tracking.loggers import finish_wandb, require_tensorboard
+from eoseg.tracking.openings import FILE, open_test_set
+from eoseg.tracking.protocol import LeftOut, require_unseen, training_record
 from eoseg.tracking.recorders import recorders, run_loggers
-from eoseg.tracking.run_folder import create_run_folder, git_state, write_environment
+from eoseg.tracking.run_folder import create_run_folder, write_environment
 from eoseg.tracking.wandb_mode import Mode, choose_mode
 
 logger = logging.getLogger(__name__)
@@ -47,47 +49,6 @@ DATA = (SceneData, ChipFileData, TableData, TorchGeoData)
 jsonargparse.set_parsing_settings(subclasses_enabled=[Schema])
 
 
-@dataclass(frozen=True)  # no slots: jsonargparse reads defaults from __dict__
-class RunConfig:
-    """Where a run goes and how it is logged.
-
-    Args:
-        folder: Folder of all runs; each run makes its own below it.
-        name: Name of the run; by default that of the configuration file.
-        wandb: Log to Weights & Biases (offline without a login) beside metrics.csv.
-        project: Project in W&B.
-        group: Group in W&B, such as the experiment that several seeds belong to.
-        tags: Tags in W&B.
-        panels_every: Epochs between pictures of the fixed validation chips; 0 for none.
-        table_pictures: Chips of the table of a test that have pictures in W&B.
-        register: Registry and collection of W&B to link the best checkpoint to, such as model/land-cover; the
-            same as --register.
-        tensorboard: Log for TensorBoard too, into the folder tensorboard/ of the run.
-    """
-
-    folder: str = "runs"
-    name: str | None = None
-    wandb: bool = True
-    project: str = "eoseg"
-    group: str | None = None
-    tags: tuple[str, ...] = ()
-    panels_every: int = 5
-    table_pictures: int = 100
-    register: str | None = None
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        if self.panels_every < 0 or self.table_pictures < 0:
-            raise ConfigError(
-                f"run.panels_every and run.table_pictures are numbers of at least 0; found "
-                f"{self.panels_every} and {self.table_pictures}."
-            )
-        if self.register is not None:
-            registry_path(self.register)
-            if not self.wandb:
-                raise ConfigError("--register is for W&B, which is switched off: leave one of them out.")
-
-
 def run(command: str, arguments: list[str]) -> Path:
     """Train or evaluate, in a new run folder.
 
@@ -98,15 +59,7 @@ def run(command: str, arguments: list[str]) -> Path:
     Returns:
         The run folder.
     """
-    _quiet()
-    keep_freed_memory()
-    try:
-        cli = _start(command, arguments)
-    except (TypeError, ValueError) as error:
-        cause = _own_error(error)
-        if cause is None:
-            raise
-        raise cause from error
+    cli = quiet_start(command, arguments)
     cli.write_figures()
     if command == "fit":
         cli.finish()
@@ -114,8 +67,21 @@ def run(command: str, arguments: list[str]) -> Path:
     return cli.run_folder
 
 
-def _start(command: str, arguments: list[str]) -> "EosegCLI":
-    return EosegCLI(
+def quiet_start(command: str, arguments: list[str], *, kind: "type[EosegCLI] | None" = None) -> "EosegCLI":
+    """Run a command of Lightning's, with eoseg's own errors in place of those of its parser."""
+    _quiet()
+    keep_freed_memory()
+    try:
+        return _start(command, arguments, kind or EosegCLI)
+    except (TypeError, ValueError) as error:
+        cause = _own_error(error)
+        if cause is None:
+            raise
+        raise cause from error
+
+
+def _start(command: str, arguments: list[str], kind: "type[EosegCLI]") -> "EosegCLI":
+    return kind(
         Task,
         EOData,
         subclass_mode_model=True,
@@ -143,7 +109,10 @@ class EosegCLI(LightningCLI):
     """Lightning's command line with linked facts, a run folder and one-line errors."""
 
     run_folder: Path
+    purpose: ClassVar[str | None] = None
+    """What a run is for, where that is not its subcommand."""
     _started: float
+    _openings: int | None = None
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -186,7 +155,7 @@ class EosegCLI(LightningCLI):
         mode = choose_mode(wanted=options.wandb) if mine else "absent"  # a wrong key leaves no run folder
         name = options.name or self._config_name()
         if self.subcommand != "fit":
-            name = f"{name}-{self.subcommand}"
+            name = f"{name}-{self.purpose or self.subcommand}"
         self.run_folder = data.run_folder = create_run_folder(Path(options.folder), name)
         kwargs["default_root_dir"] = str(self.run_folder)
         if mine:
@@ -212,24 +181,29 @@ class EosegCLI(LightningCLI):
                 )
             return
         checkpoint = self._get(self.config_init, "ckpt_path")
-        trained = read_checkpoint(checkpoint)[0].provenance.get("split") if checkpoint else None
+        provenance = read_checkpoint(checkpoint)[0].provenance if checkpoint else {}
+        trained = provenance.get("split")
         if isinstance(trained, dict) and trained.get("sha256") != record["sha256"]:
             raise ConfigError(
                 f"The checkpoint was trained on the split {str(trained.get('sha256'))[:12]}, the data give "
                 f"{str(record['sha256'])[:12]}: files or options have changed, so that training pixels may "
                 "be among those to evaluate. Use the config.yaml beside the checkpoint and the same files."
             )
+        if self.subcommand == "test":
+            require_unseen(provenance, data)
 
     def before_fit(self) -> None:
         """Put into every checkpoint how it came about. No time and no path: equal runs, equal files."""
         task, data = cast(Task, self.model), cast(EOData, self.datamodule)
-        task.provenance = {
-            "eoseg": __version__,
-            "git": git_state(Path.cwd()),
-            "seed": self._get(self.config_init, "seed_everything"),
-            "split": data.split_record,
-            "chosen_by": f"{task.monitor}, {'highest' if task.monitor_mode == 'max' else 'lowest'}",
-        }
+        seed = self._get(self.config_init, "seed_everything")
+        task.provenance = training_record(task, data, seed=seed, world_size=self.trainer.world_size)
+
+    @rank_zero_only
+    def before_test(self) -> None:
+        """Count how often this test set was opened."""
+        runs = Path(cast(RunConfig, self._get(self.config_init, "run")).folder)
+        self._openings = open_test_set(runs, self.run_folder, cast(EOData, self.datamodule))
+        print(f"This test set was opened {self._openings} times, this time included ({runs / FILE}).")
 
     @rank_zero_only
     def write_figures(self) -> None:
@@ -255,6 +229,16 @@ class EosegCLI(LightningCLI):
             score = best.best_model_score
             content["best"] = {"figure": best.monitor, "value": None if score is None else float(score)}
             content["epochs"] = self.trainer.current_epoch
+        content |= measured_content(
+            cast(Task, self.model),
+            cast(EOData, self.datamodule),
+            self.run_folder,
+            "test" if self.subcommand == "test" else "val",
+            seed=self._get(self.config_init, "seed_everything"),
+            world_size=self.trainer.world_size,
+            block_size=cast(RunConfig, self._get(self.config_init, "run")).block_size,
+            openings=self._openings,
+        )
         write_atomically(self.run_folder / "figures.json", json.dumps(content, indent=2) + "\n")
 
     def finish(self) -> None:
@@ -331,7 +315,7 @@ class EosegCLI(LightningCLI):
                 mode=task.monitor_mode,
                 save_last=True,
             )
-            mine.append(best)
+            mine += [LeftOut(), best]
         return mine
 
     @rank_zero_only
@@ -344,8 +328,11 @@ class EosegCLI(LightningCLI):
             item.log_hyperparams(self.config[self.subcommand].as_dict())
 
     def _config_name(self) -> str:
-        paths = self.config[self.subcommand].get("config") or []
-        return Path(str(paths[-1])).stem if paths else "run"
+        paths = [Path(str(path)) for path in self.config[self.subcommand].get("config") or []]
+        if paths and (paths[-1].parent / "model.ckpt").is_file():
+            name = paths[-1].resolve().parent.parent.name  # of the experiment that the run folder is of
+            return name if re.fullmatch(r"[\w-][\w.-]*", name) else "run"
+        return paths[-1].stem if paths else "run"
 
 
 class _Progress(RichProgressBar):

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
 
 from eoseg.batch import Batch
+from eoseg.datasets.data_hash import hash_data
 from eoseg.recipe import Plain, Schema, Statistics
 
 
@@ -47,6 +49,31 @@ class EOData(LightningDataModule, ABC):
         """
 
     @abstractmethod
+    def files(self) -> list[str]:
+        """Paths of the files that images and labels are read from."""
+
+    @cached_property
+    def data_hash(self) -> dict[str, Plain]:
+        """One hash over these files; see `eoseg.datasets.data_hash`. They are read for it once."""
+        return hash_data(self.files())
+
+    @abstractmethod
+    def members(self, stage: str) -> list[str]:
+        """What a split holds: names of its regions, chips, rows or images.
+
+        Args:
+            stage: "train", "val" or "test".
+        """
+
+    def pixels(self, stage: str) -> int | None:  # noqa: ARG002
+        """Pixels, chips or rows of a split, labelled or not; None where only the batches say it."""
+        return None
+
+    def unit_of(self, chip_id: str) -> str:
+        """What stays together with a chip that has no place: its group, or the chip itself."""
+        return chip_id
+
+    @abstractmethod
     def panel_chips(self, stage: str, count: int) -> Batch:
         """Some fixed chips, evenly spread over a split, for pictures.
 
@@ -59,11 +86,6 @@ class EOData(LightningDataModule, ABC):
     def data_name(self) -> str:
         """What people call the data."""
         return type(self).__name__
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths and addresses of all images and labels, as far as the data can name them."""
-        return ()
 
     def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
         """Longitude and latitude of the middle of chips, None where nobody can say.

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -144,6 +145,17 @@ class ChipFileData(ItemData):
         """Reads batches of chips."""
         return ChipReader(self.store, self.chip_list.labels, self.chip_list.files)
 
+    @property
+    def groups(self) -> Sequence[str] | None:
+        """The group of each chip, where the configuration names groups."""
+        return self.chip_list.groups
+
+    def files(self) -> list[str]:
+        """The chips' files, and the table of labels where there is one."""
+        source = self.chips
+        table = [] if source.labels is None else [str(Path(source.root or ".") / source.labels)]
+        return [*self.chip_list.paths, *table]
+
     def make_split(self) -> ItemSplit:
         """Divide the chips as the configuration says."""
         found = self.chip_list
@@ -155,11 +167,6 @@ class ChipFileData(ItemData):
             classes=[entry.name for entry in self.chips.map_classes],
             groups=found.groups,
         )
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths of all chips."""
-        return self.chip_list.paths
 
     def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
         """Longitude and latitude of the middle of chips, None where a file does not say where it lies."""

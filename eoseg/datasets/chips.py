@@ -15,6 +15,7 @@ from eoseg.datasets.reader import SceneReader
 from eoseg.datasets.splits import Region
 from eoseg.datasets.survey import LabelSurvey
 from eoseg.errors import DataError
+from eoseg.geo.erosion import Border
 from eoseg.geo.window import Window
 
 
@@ -45,15 +46,23 @@ class ChipItem(TypedDict):
     label: NotRequired[Tensor]
     value: NotRequired[Tensor]
     days: NotRequired[Tensor]
+    counted: NotRequired[Tensor]
+    eroded: NotRequired[Tensor]
     id: str
 
 
 class ChipDataset(Dataset[ChipItem]):
     """Cuts chips. It is indexed by `Chip`, which a sampler yields."""
 
-    def __init__(self, reader: SceneReader) -> None:
-        """Cut from the scenes of a reader, which opens files where and when they are needed."""
+    def __init__(self, reader: SceneReader, *, border: Border = "isprs-full") -> None:
+        """Cut from the scenes of a reader, which opens files where and when they are needed.
+
+        Args:
+            reader: The scenes.
+            border: Whether labels near class borders are left out.
+        """
         self.reader = reader
+        self.border: Border = border
 
     def __getitem__(self, chip: Chip) -> ChipItem:
         """One chip, of which nothing is from outside the region.
@@ -74,9 +83,19 @@ class ChipDataset(Dataset[ChipItem]):
         if index.is_labelled:
             target = torch.from_numpy(self._target(chip, valid))
             item["mask" if schema.quantity is None else "value"] = target
+            if self.border == "isprs-eroded":
+                self._erode(item, chip)
         if schema.time == "series":
             item["days"] = torch.tensor(index.entry(chip.scene_id).days, dtype=torch.float32)
         return item
+
+    def _erode(self, item: ChipItem, chip: Chip) -> None:
+        """Take labels near class borders from the mask of a chip, and say how many there were."""
+        near = self.reader.read_near_border(chip.scene_id, chip.window)
+        eroded = torch.from_numpy(near) & (item["mask"] != IGNORE)
+        item["mask"] = item["mask"].masked_fill(eroded, IGNORE)
+        item["counted"] = torch.tensor(chip.counted.height * chip.counted.width)
+        item["eroded"] = eroded.sum()
 
     def _target(self, chip: Chip, valid: NDArray[np.bool_]) -> NDArray[Any]:
         """Labels where they count and the image is usable: int64 classes or float32 values."""

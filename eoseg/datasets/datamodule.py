@@ -23,6 +23,7 @@ from eoseg.datasets.statistics import TrainingSurvey, statistics_json, survey_tr
 from eoseg.datasets.survey import LabelSurvey, survey_labels
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
+from eoseg.geo.erosion import Border
 from eoseg.geo.position import lonlat
 from eoseg.recipe import Plain, Schema, Statistics
 
@@ -46,6 +47,7 @@ class SceneData(EOData):
         split: SplitConfig = SplitConfig(),  # noqa: B008 (frozen)
         chips_per_epoch: int | None = None,
         augment: AugmentConfig = AugmentConfig(),  # noqa: B008 (frozen)
+        border: Border = "isprs-full",
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -59,6 +61,8 @@ class SceneData(EOData):
             chips_per_epoch: Random training chips in an epoch over all processes, rounded up to full
                 batches; by default as many as cover the labelled training area once.
             augment: What is done to training chips.
+            border: Of validation and test: all labels count ("isprs-full"), or those within 3 px of another
+                class are left out ("isprs-eroded"), as in the ISPRS benchmarks.
             num_workers: Processes that read chips, for each training process.
             seed: Seed of the chips' positions and of the augmentation.
 
@@ -67,6 +71,11 @@ class SceneData(EOData):
         """
         super().__init__()
         augment.check_time(scenes.time)
+        if border == "isprs-eroded" and (scenes.quantity is not None or scenes.labels is None):
+            raise ConfigError(
+                "data.border 'isprs-eroded' leaves out borders between classes, but the data have none. "
+                "Leave it out."
+            )
         check_chip_size(chip_size)
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -81,6 +90,7 @@ class SceneData(EOData):
         self.batch_size = batch_size
         self.split_config = split
         self.chips_per_epoch = chips_per_epoch
+        self.border: Border = border
         self.num_workers = num_workers
         self.seed = seed
         self._augmenter = Augmenter(augment, seed=seed)
@@ -113,11 +123,31 @@ class SceneData(EOData):
     @property
     def split_record(self) -> dict[str, Plain]:
         """How the split was made, and its hash."""
-        return {"method": self.split.method, "sha256": self.split.sha256}
+        split = self.split
+        return {"method": split.method, **split.parameters, "seed": split.seed, "sha256": split.sha256}
 
     def has(self, stage: str) -> bool:
         """Whether a split holds any region."""
         return bool(self.split.of(stage))
+
+    def files(self) -> list[str]:
+        """Images, label rasters and vector files."""
+        index = self.index
+        held = [path for entry in index.entries.values() for path in entry.images]
+        labels = [entry.label for entry in index.entries.values() if entry.label is not None]
+        return [*held, *labels, *index.vectors]
+
+    def members(self, stage: str) -> list[str]:
+        """The regions of a split: scene, first row and column, height and width."""
+        return [
+            f"{region.scene_id}@{area.row},{area.col},{area.height},{area.width}"
+            for region in self.split.of(stage)
+            for area in (region.window,)
+        ]
+
+    def pixels(self, stage: str) -> int | None:
+        """Pixels of the regions of a split."""
+        return sum(region.window.height * region.window.width for region in self.split.of(stage))
 
     @cached_property
     def training_survey(self) -> TrainingSurvey:
@@ -205,21 +235,13 @@ class SceneData(EOData):
                 f"There are {len(chips)} {stage} chips, {count} were asked for; both must be positive."
             )
         places = np.unique(np.linspace(0, len(chips) - 1, min(count, len(chips))).round().astype(int))
-        dataset = ChipDataset(self.reader)
+        dataset = ChipDataset(self.reader, border="isprs-full" if stage == "train" else self.border)
         return collate([dataset[chips[place]] for place in places])
 
     @property
     def data_name(self) -> str:
         """The name of the folder that the scenes lie in, where there is one."""
         return Path(self.scenes.root or "").name or type(self).__name__
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths and addresses of all images and labels."""
-        entries = self.index.entries.values()
-        images = [path for entry in entries for path in entry.images]
-        labels = [entry.label for entry in entries if entry.label is not None]
-        return (*images, *labels, *self.index.vectors)
 
     def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
         """Longitude and latitude of the middle of chips, None where a scene has no CRS."""
@@ -242,8 +264,9 @@ class SceneData(EOData):
         return self._loader(EveryChip(self.chips(stage), split=stage, rank=rank, world_size=world_size))
 
     def _loader(self, sampler: RandomChips | EveryChip) -> DataLoader[ChipItem]:
+        border = self.border if isinstance(sampler, EveryChip) else "isprs-full"
         return DataLoader(
-            ChipDataset(self.reader),
+            ChipDataset(self.reader, border=border),
             batch_size=self.batch_size,
             sampler=cast("torch.utils.data.Sampler[int]", sampler),
             collate_fn=collate,

@@ -1,7 +1,7 @@
 """What datamodules of single items (chip files, rows of a table) share: split, order, loaders."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal, cast
 
@@ -132,6 +132,29 @@ class ItemData(EOData):
     def has(self, stage: str) -> bool:
         """Whether a split holds anything."""
         return bool(len(self.split.of(stage)))
+
+    @property
+    @abstractmethod
+    def groups(self) -> Sequence[str] | None:
+        """The group of each item, where there are groups."""
+
+    def members(self, stage: str) -> list[str]:
+        """Names of the items of a split."""
+        split = self.split
+        return [split.ids[place] for place in split.of(stage)]
+
+    def pixels(self, stage: str) -> int | None:
+        """Items of a split."""
+        return len(self.split.of(stage))
+
+    def unit_of(self, chip_id: str) -> str:
+        """The group of an item, or the item itself."""
+        return self._units.get(chip_id, chip_id)
+
+    @cached_property
+    def _units(self) -> dict[str, str]:
+        groups = self.groups
+        return {} if groups is None else dict(zip(self.split.ids, groups, strict=True))
 
     def prepare_data(self) -> None:
         """Write what the run must remember of its data; Lightning calls this on one process."""

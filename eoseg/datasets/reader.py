@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from eoseg.datasets.index import SceneEntry, SceneIndex, open_raster_labels
 from eoseg.errors import DataError
+from eoseg.geo.erosion import RADIUS, near_border
 from eoseg.geo.labels import LabelReader, RasterLabels
 from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack, usable_pixels
@@ -103,6 +104,11 @@ class SceneReader:
         if labels.dtype == np.uint8:
             return labels.astype(np.uint8, copy=False)
         return np.where(np.isnan(labels), np.uint8(IGNORE), np.uint8(0))
+
+    def read_near_border(self, scene_id: str, window: Window) -> NDArray[np.bool_]:
+        """Labelled pixels of a window near a class border, `(h, w)`, wherever the window ends."""
+        around = window.grow(RADIUS)
+        return near_border(self.read_labels(scene_id, around))[window.slices_in(around)]
 
     def read_values(self, scene_id: str, window: Window) -> NDArray[np.float32]:
         """Values of a window where labels are a quantity, `(h, w)`; NaN where there is none.

@@ -112,11 +112,6 @@ class TableData(ItemData):
                 )
         return tuple(found)
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths of the tables."""
-        return tuple(str(Path(self.table.root or ".") / path) for path in as_list(self.table.path))
-
     @cached_property
     def schema(self) -> Schema:
         """Features and classes."""
@@ -166,6 +161,15 @@ class TableData(ItemData):
             files=[path for path, table in zip(paths, self.tables, strict=True) for _ in range(len(table))],
             groups=np.concatenate(groups).tolist() if groups else None,
         )
+
+    @property
+    def groups(self) -> Sequence[str] | None:
+        """The group of each row, where the configuration names a column of groups."""
+        return self.reader.groups
+
+    def files(self) -> list[str]:
+        """The tables."""
+        return [str(Path(self.table.root or ".") / path) for path in as_list(self.table.path)]
 
     def make_split(self) -> ItemSplit:
         """Divide the rows that have a label and a value as the configuration says."""

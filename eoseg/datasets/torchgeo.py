@@ -17,7 +17,7 @@ from eoseg.datasets.base import EOData
 from eoseg.datasets.chips import ChipItem, collate
 from eoseg.datasets.config import AugmentConfig
 from eoseg.datasets.statistics import statistics_json
-from eoseg.datasets.torchgeo_build import build, set_up
+from eoseg.datasets.torchgeo_build import build, data_root, set_up
 from eoseg.datasets.torchgeo_loading import (
     EveryTile,
     RandomDraws,
@@ -32,6 +32,7 @@ from eoseg.datasets.torchgeo_statistics import areas_of, survey_images
 from eoseg.datasets.torchgeo_traits import default_bands, default_classes, traits_of
 from eoseg.errors import ConfigError, DataError
 from eoseg.files import write_atomically
+from eoseg.geo.erosion import Border
 from eoseg.recipe import ClassSpec, MapClass, Plain, Schema, Statistics, match_bands, parse_classes
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class TorchGeoData(EOData):
         chips_per_epoch: int | None = None,
         statistics_images: int = 1000,
         augment: AugmentConfig = AugmentConfig(),  # noqa: B008 (frozen)
+        border: Border = "isprs-full",
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -85,6 +87,8 @@ class TorchGeoData(EOData):
                 default each image once, or as many chips as cover it once.
             statistics_images: Training images from which statistics are made, drawn with the seed.
             augment: What is done to training chips.
+            border: Of validation and test: all labels count ("isprs-full"), or those within 3 px of another
+                class are left out ("isprs-eroded"), as in the ISPRS benchmarks.
             num_workers: Processes that read images, for each training process.
             seed: Seed of order, places of chips and augmentation.
 
@@ -112,6 +116,7 @@ class TorchGeoData(EOData):
         self._ignore = list(ignore)
         self._nodata = nodata
         self._folds = folds
+        self.border: Border = border
         self._chips_per_epoch = chips_per_epoch
         self._statistics_images = statistics_images
         self._augmenter = Augmenter(augment, seed=seed)
@@ -196,15 +201,23 @@ class TorchGeoData(EOData):
         """The data set of torchgeo."""
         return type(self.module).__name__.removesuffix("DataModule")
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths of all files below the data set's folder."""
-        root = Path(str(self.module.kwargs.get("root", "data")))
-        return tuple(str(path) for path in sorted(root.rglob("*")) if path.is_file())
-
     def has(self, stage: str) -> bool:
         """Whether a split holds any image."""
         return stage in self.sources
+
+    def files(self) -> list[str]:
+        """What lies in the folder of the data set; torchgeo does not say which of it is read."""
+        found = Path(data_root(self.module))
+        return sorted(str(path) for path in found.rglob("*") if path.is_file()) if found.is_dir() else []
+
+    def members(self, stage: str) -> list[str]:
+        """Names of the images of a split."""
+        if stage not in self.sources:
+            return []
+        source = self.sources[stage]
+        # Some data sets have a folder for each split, and the same names in each.
+        own = str(getattr(source.dataset, "root", "")).removeprefix(data_root(self.module))
+        return [f"{own}/{name}" for name in source.names]
 
     def prepare_data(self) -> None:
         """Write what the run must remember of its data; Lightning calls this on one process."""
@@ -274,7 +287,21 @@ class TorchGeoData(EOData):
     def _every_tile(self, stage: str) -> DataLoader[ChipItem]:
         rank, world_size = self._process()
         source = self._ready(stage)
-        return self._loader(EveryTile(source, self.chip_size, split=stage, rank=rank, world_size=world_size))
+        if self.border == "isprs-eroded" and self.form.target != "mask":
+            raise ConfigError(
+                "data.border 'isprs-eroded' leaves out borders between classes, but each chip has one "
+                "label as a whole. Leave it out."
+            )
+        return self._loader(
+            EveryTile(
+                source,
+                self.chip_size,
+                split=stage,
+                border=self.border,
+                rank=rank,
+                world_size=world_size,
+            )
+        )
 
     def _loader(self, dataset: Any, **options: Any) -> DataLoader[ChipItem]:
         return DataLoader(

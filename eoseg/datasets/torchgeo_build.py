@@ -119,6 +119,11 @@ def _check_folds(name: str, folds: Mapping[str, Sequence[int]] | None, *, has_fo
         )
 
 
+def data_root(module: Any) -> str:
+    """The folder of a datamodule's data set."""
+    return str(module.kwargs.get("root", module.kwargs.get("paths", "data")))
+
+
 def set_up(module: Any, folds: Mapping[str, Sequence[int]] | None) -> dict[str, Source]:
     """Find the files, and divide them as the datamodule does.
 
@@ -133,7 +138,7 @@ def set_up(module: Any, folds: Mapping[str, Sequence[int]] | None) -> dict[str, 
         DataError: The files are missing, broken or cannot be downloaded.
     """
     name = type(module).__name__
-    root = str(module.kwargs.get("root", module.kwargs.get("paths", "data")))
+    root = data_root(module)
     told = io.StringIO()
     try:
         with (

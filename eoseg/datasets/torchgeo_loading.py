@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from torch.utils.data.distributed import DistributedSampler
@@ -12,6 +13,7 @@ from eoseg.batch import IGNORE
 from eoseg.datasets.chips import ChipItem
 from eoseg.datasets.torchgeo_sources import FootprintSource, Source
 from eoseg.errors import ConfigError
+from eoseg.geo.erosion import Border, near_border
 
 _MOST_DRAWS = 16
 """Places tried in an image while looking for one with labels."""
@@ -122,7 +124,14 @@ class EveryTile(IterableDataset[ChipItem]):
     """Tiles of the images of a split that count each pixel exactly once over all processes and workers."""
 
     def __init__(
-        self, source: Source, chip_size: int, *, split: str, rank: int = 0, world_size: int = 1
+        self,
+        source: Source,
+        chip_size: int,
+        *,
+        split: str,
+        border: Border = "isprs-full",
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         """Take every `world_size`-th image, from number `rank` on.
 
@@ -130,6 +139,7 @@ class EveryTile(IterableDataset[ChipItem]):
             source: The images.
             chip_size: Height and width of a tile in pixels.
             split: Name of the split, for messages.
+            border: Whether labels near class borders are left out.
             rank: Number of this process.
             world_size: How many processes share the images.
 
@@ -142,6 +152,7 @@ class EveryTile(IterableDataset[ChipItem]):
             )
         self.source = source
         self.chip_size = chip_size
+        self._border: Border = border
         self._own = range(len(source))[rank::world_size]
 
     def __iter__(self) -> Iterator[ChipItem]:
@@ -149,23 +160,31 @@ class EveryTile(IterableDataset[ChipItem]):
         worker = get_worker_info()
         own = self._own if worker is None else self._own[worker.id :: worker.num_workers]
         for number in own:
-            yield from tiles_of(self.source, number, self.chip_size)
+            yield from tiles_of(self.source, number, self.chip_size, border=self._border)
 
 
-def tiles_of(source: Source, number: int, chip_size: int) -> Iterator[ChipItem]:
+def tiles_of(
+    source: Source, number: int, chip_size: int, *, border: Border = "isprs-full"
+) -> Iterator[ChipItem]:
     """Tiles that cover an image; what two of them share counts in one alone.
 
-    The last tile of a row or column is moved back into the image, so that it sees real surroundings.
+    The last tile of a row or column is moved back into the image, so that it sees real surroundings. Borders
+    between classes are those within a tile.
     """
     height, width = source.size(number)
     for row, top, bottom in _steps(height, chip_size):
         for col, left, right in _steps(width, chip_size):
             chip = source.chip(number, row, col, chip_size)
             if "mask" in chip:
-                counted = chip["mask"].new_full(chip["mask"].shape, IGNORE)
+                mask = chip["mask"]
+                counted = mask.new_full(mask.shape, IGNORE)
                 inside = slice(top - row, bottom - row), slice(left - col, right - col)
-                counted[inside] = chip["mask"][inside]
-                chip = {**chip, "mask": counted}
+                counted[inside] = mask[inside]
+                chip = {**chip, "mask": counted, "counted": torch.tensor((bottom - top) * (right - left))}
+                if border == "isprs-eroded":
+                    near = torch.from_numpy(near_border(mask.numpy().astype(np.uint8)))
+                    eroded = near & (counted != IGNORE)
+                    chip["mask"], chip["eroded"] = counted.masked_fill(eroded, IGNORE), eroded.sum()
             yield chip
 
 

@@ -1,8 +1,9 @@
 """A map compared with a reference, pixel by pixel, in bounded memory."""
 
 import hashlib
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from eoseg import __version__
 from eoseg.errors import ConfigError, DataError
-from eoseg.evaluate.intervals import CONFIDENCE, Intervals, bootstrap, figures_of
+from eoseg.evaluate.intervals import CONFIDENCE, Intervals, bootstrap, figures_of, said_blocks
 from eoseg.evaluate.part import LabelsWithin, Part, read_part
+from eoseg.files import package_versions
+from eoseg.geo.erosion import RADIUS, Border, ErodedLabels
 from eoseg.geo.grid import Grid
 from eoseg.geo.labels import LabelEncoding, LabelReader, open_labels
 from eoseg.geo.mapfile import read_map_info
@@ -42,6 +45,8 @@ class Evaluation:
     intervals: Intervals
     ignored_pixels: int
     """Pixels of the map that the reference does not label."""
+    eroded_pixels: int
+    """Labelled pixels near a class border that the protocol leaves out."""
     unmapped_pixels: int
     """Labelled pixels where the map has no class. They are in no figure."""
     protocol: dict[str, Plain]
@@ -72,6 +77,7 @@ class Evaluation:
             },
             "compared_pixels": self.compared_pixels,
             "ignored_pixels": self.ignored_pixels,
+            "eroded_pixels": self.eroded_pixels,
             "unmapped_pixels": self.unmapped_pixels,
             "protocol": self.protocol,
         }
@@ -87,6 +93,7 @@ def evaluate_map(
     split: str | Path | None = None,
     part: str = "test",
     split_scene: str | None = None,
+    border: Border = "isprs-full",
     block_size: int | None = None,
     draws: int = 1000,
     seed: int = 0,
@@ -104,6 +111,7 @@ def evaluate_map(
             the figures are those of all labelled pixels, trained on or not.
         part: Which part: "train", "val" or "test".
         split_scene: Which scene of the split was mapped; needed where the part has several.
+        border: Whether all labels count, or those within 3 px of another class are left out.
         block_size: Side of the bootstrap blocks in pixels; by default 64, and more on large maps, so
             that there are at most 32 x 32.
         draws: Samples of blocks for the intervals.
@@ -131,12 +139,16 @@ def evaluate_map(
     )
     size = block_size or default_block_size(info.grid, len(info.classes))
     compared: Part | None = None
+    full: LabelReader | None = None
+    if border == "isprs-eroded":
+        full, labels = labels, ErodedLabels(labels)
     try:
         if split is not None:
             compared = read_part(split, part, grid=info.grid, scene=split_scene)
             labels = LabelsWithin(labels, compared.windows)
+            full = None if full is None else LabelsWithin(full, compared.windows)
         with gdal_settings(), Scene(map_path) as scene:
-            counts = _count(scene, labels, len(info.classes), size)
+            counts = _count(scene, labels, full, len(info.classes), size)
     finally:
         labels.close()
     names = [entry.name for entry in info.classes]
@@ -146,17 +158,22 @@ def evaluate_map(
     intervals = bootstrap(counts.blocks, names, block_size=size, draws=draws, seed=seed)
     protocol: dict[str, Plain] = {
         "eoseg": __version__,
+        "versions": package_versions(("numpy", "rasterio")),
         "map": info.path,
         "map_sha256": file_sha256(map_path),
         "map_tags": dict(info.tags),
+        "test_time_augmentation": _has_tta(info.tags),
+        "classes": {entry.name: list(entry.values) for entry in info.classes},
         "reference": str(reference),
         "reference_sha256": file_sha256(reference),
         "label_encoding": label_encoding,
         "attribute": attribute,
         "ignore": list(ignore),
         "split": None if compared is None else compared.record,
+        "border": border,
         "compared_pixels": int(matrix.sum()),
         "ignored_pixels": counts.ignored,
+        "eroded_pixels": counts.eroded,
         "unmapped_pixels": counts.unmapped,
         "interval": f"{CONFIDENCE:.0%} percentile interval, bootstrap over spatial blocks",
         "block_size": size,
@@ -170,6 +187,7 @@ def evaluate_map(
         score(matrix, names),
         intervals,
         counts.ignored,
+        counts.eroded,
         counts.unmapped,
         protocol,
         None if compared is None else compared.windows,
@@ -226,6 +244,11 @@ def notes(evaluation: Evaluation) -> list[str]:
             f"{evaluation.unmapped_pixels:,} labelled pixels ({share:.1%}) lie where the map has no class; "
             "they are in no figure."
         )
+    if evaluation.protocol["border"] == "isprs-eroded":
+        lines.append(
+            f"{evaluation.eroded_pixels:,} labelled pixels within {RADIUS} px of another class left out "
+            "(isprs-eroded)."
+        )
     record = evaluation.protocol["split"]
     if isinstance(record, dict):
         lines.append(f"Compared is the part '{record['part']}' of the split {str(record['sha256'])[:12]}.")
@@ -233,8 +256,8 @@ def notes(evaluation: Evaluation) -> list[str]:
         lines.append(f"Intervals: {intervals.reason}.")
     else:
         lines.append(
-            f"Intervals: bootstrap over {intervals.blocks} blocks of {intervals.block_size} x "
-            f"{intervals.block_size} px, {intervals.draws} draws, seed {intervals.seed}."
+            f"Intervals: bootstrap over {intervals.blocks} {said_blocks(intervals.block_size)}, "
+            f"{intervals.draws} draws, seed {intervals.seed}."
         )
     return lines
 
@@ -254,17 +277,22 @@ class _Counts:
     blocks: NDArray[np.int64]
     """`(B, K, K)`"""
     ignored: int
+    eroded: int
     unmapped: int
 
 
-def _count(scene: Scene, labels: LabelReader, num_classes: int, block_size: int) -> _Counts:
+def _count(
+    scene: Scene, labels: LabelReader, full: LabelReader | None, num_classes: int, block_size: int
+) -> _Counts:
     grid = scene.grid
     across = -(-grid.width // block_size)
     blocks = np.zeros((-(-grid.height // block_size) * across, num_classes, num_classes), np.int64)
-    ignored = unmapped = 0
+    ignored = eroded = unmapped = 0
     for window in _windows(grid, block_size):
         reference = labels.read(window)
-        ignored += int((reference == IGNORE).sum())
+        unlabelled = int(((reference if full is None else full.read(window)) == IGNORE).sum())
+        ignored += unlabelled
+        eroded += int((reference == IGNORE).sum()) - unlabelled
         if (reference == IGNORE).all():
             continue  # sparse labels: most of the map need not be read
         image, valid = scene.read(window)
@@ -275,7 +303,7 @@ def _count(scene: Scene, labels: LabelReader, num_classes: int, block_size: int)
                 part = np.s_[row : row + block_size, col : col + block_size]
                 number = (window.row + row) // block_size * across + (window.col + col) // block_size
                 blocks[number] += confusion_matrix(reference[part], mapped[part], num_classes)
-    return _Counts(blocks, ignored, unmapped)
+    return _Counts(blocks, ignored, eroded, unmapped)
 
 
 def _windows(grid: Grid, block_size: int) -> Iterator[Window]:
@@ -285,6 +313,14 @@ def _windows(grid: Grid, block_size: int) -> Iterator[Window]:
     for row in range(0, grid.height, height):
         for col in range(0, grid.width, width):
             yield Window(row, col, min(height, grid.height - row), min(width, grid.width - col))
+
+
+def _has_tta(tags: Mapping[str, str]) -> bool | None:
+    """Whether the map is a mean over the symmetries of the square; None where it does not say."""
+    try:
+        return str(json.loads(tags["EOSEG_OPTIONS"])["tta"]) == "yes"
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _nothing_to_compare(reference: str, map_path: str, unmapped: int) -> str:

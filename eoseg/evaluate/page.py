@@ -16,6 +16,8 @@ from eoseg.evaluate.accuracy import (
     notes,
     overall_figures,
 )
+from eoseg.evaluate.area_section import area_picture, area_section
+from eoseg.evaluate.map_accuracy import MapAccuracy
 from eoseg.evaluate.panel import MapPanel
 from eoseg.evaluate.style import SCRIPT, STYLE
 from eoseg.figures import (
@@ -52,6 +54,7 @@ def write_page(
     curves_csv: Path | None = None,
     config_text: str = "",
     commands: Sequence[str] = (),
+    sampled: MapAccuracy | None = None,
 ) -> Path:
     """Write the page; an older file of that name is replaced.
 
@@ -64,6 +67,7 @@ def write_page(
         curves_csv: metrics.csv of the run; None leaves the learning curves out.
         config_text: The resolved configuration.
         commands: Command lines that give the same result again.
+        sampled: What a probability sample says of the map, if there is one.
 
     Returns:
         The path.
@@ -75,6 +79,7 @@ def write_page(
     parts = [
         f"<header><h1>{_text(title)}</h1><p>{_text(summary)}</p></header>",
         _headline(evaluation),
+        "" if sampled is None else _area_section(sampled),
         *(_map_section(panel, evaluation.classes) for panel in maps),
         _class_section(evaluation),
         _confusion_section(evaluation),
@@ -84,7 +89,36 @@ def write_page(
         _pre_section("Configuration", config_text),
         f"<footer>Made by eoseg {_text(__version__)}.</footer>",
     ]
-    document = (
+    write_atomically(path, _document(title, parts))
+    return path
+
+
+def write_area_page(path: Path, *, title: str, summary: str, sampled: MapAccuracy, command: str) -> Path:
+    """Write a page of what a probability sample says of a map, and nothing else.
+
+    Args:
+        path: The HTML file; an older one is replaced.
+        title: Heading.
+        summary: A sentence below the heading.
+        sampled: The figures.
+        command: The command line that gives the same result again.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    parts = [
+        f"<header><h1>{_text(title)}</h1><p>{_text(summary)}</p></header>",
+        _area_section(sampled),
+        _record_section("How it was measured", sampled.protocol),
+        _pre_section("Command that gives the same result", command),
+        f"<footer>Made by eoseg {_text(__version__)}.</footer>",
+    ]
+    write_atomically(path, _document(title, parts))
+    return path
+
+
+def _document(title: str, parts: Sequence[str]) -> str:
+    return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light">\n'
@@ -92,8 +126,10 @@ def write_page(
         + "\n".join(part for part in parts if part)
         + f"\n</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
-    write_atomically(path, document)
-    return path
+
+
+def _area_section(sampled: MapAccuracy) -> str:
+    return area_section(sampled, _chart(area_picture(sampled), "areas and accuracy of each class"))
 
 
 def _headline(evaluation: Evaluation) -> str:

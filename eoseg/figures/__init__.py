@@ -4,6 +4,7 @@ Every function returns uint8 `(H, W, 3)`; `png_bytes` turns that into a PNG whos
 pixels alone. Matplotlib is imported only by the functions that draw charts.
 """
 
+from eoseg.figures.areas import AreaRow, area_chart
 from eoseg.figures.charts import (
     CHART_DPI,
     Curves,
@@ -34,6 +35,7 @@ from eoseg.figures.pictures import (
     side_by_side,
     value_image,
 )
+from eoseg.figures.reliability import reliability_image
 from eoseg.figures.seams import SeamPicture, seam_image
 
 __all__ = [
@@ -43,9 +45,11 @@ __all__ = [
     "NO_LABEL",
     "RIGHT",
     "WRONG",
+    "AreaRow",
     "Curves",
     "Rgb",
     "SeamPicture",
+    "area_chart",
     "class_bars",
     "class_image",
     "confusion_image",
@@ -59,6 +63,7 @@ __all__ = [
     "legend_image",
     "png_bytes",
     "read_curves",
+    "reliability_image",
     "rgb_bands",
     "rgb_image",
     "scale_image",

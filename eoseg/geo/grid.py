@@ -2,9 +2,13 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from eoseg.errors import GridError
@@ -72,6 +76,24 @@ class Grid:
         corners = [self.transform @ corner for corner in self._corners()]
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         return min(xs), min(ys), max(xs), max(ys)
+
+    def places(
+        self, cols: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Coordinates x and y of places that are given in pixels from the top left corner."""
+        t = self.transform
+        return t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grid as plain values."""
+        crs = None if self.crs is None else self.crs.to_wkt()
+        return {"crs": crs, "transform": [*self.transform[:6]], "height": self.height, "width": self.width}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a grid from `to_dict`."""
+        crs = None if values["crs"] is None else CRS.from_wkt(values["crs"])
+        return cls(crs, Affine(*values["transform"]), values["height"], values["width"])
 
     def crop(self, window: Window) -> "Grid":
         """The grid of a part; the window may reach outside."""

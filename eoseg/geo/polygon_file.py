@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 
 from eoseg.errors import ConfigError, OutputError
 from eoseg.geo.feature_table import geoparquet_metadata
+from eoseg.geo.layer_styles import add_layer_styles
 from eoseg.recipe import MapClass
 
 if TYPE_CHECKING:
@@ -172,29 +173,7 @@ def _write_geopackage(part: Path, layer: str, schema: PolygonSchema, rows: Itera
     if failed:
         raise failed[0]
     with contextlib.closing(sqlite3.connect(part)) as database, database:
-        _add_style(database, schema.classes)
-
-
-def _add_style(database: sqlite3.Connection, classes: Sequence[MapClass]) -> None:
-    """Add the table from which QGIS takes the style of the layer, with the classes' colours."""
-    database.execute(
-        "CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, "
-        "f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), "
-        "f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT, "
-        "useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), "
-        "update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))"
-    )
-    database.execute(
-        "INSERT INTO gpkg_contents (table_name, data_type, identifier, description) VALUES "
-        "('layer_styles', 'attributes', 'layer_styles', 'Styles of the layers, for QGIS')"
-    )
-    database.execute(
-        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, "
-        "styleName, styleQML, styleSLD, useAsDefault, description, owner) "
-        "SELECT '', '', table_name, column_name, 'classes', ?, '', 1, 'Colours of the map', '' "
-        "FROM gpkg_geometry_columns",
-        (qgis_style(classes),),
-    )
+        add_layer_styles(database, {layer: qgis_style(schema.classes)}, name="classes")
 
 
 def qgis_style(classes: Sequence[MapClass]) -> str:

@@ -95,7 +95,7 @@ def build_from_recipe(recipe: Recipe) -> Network:
             "checkpoint."
         )
     schema = recipe.schema
-    return build_network(
+    network = build_network(
         arch,
         bands=schema.bands,
         num_classes=len(schema.bands) if kind == "pretraining" else schema.outputs,
@@ -105,6 +105,8 @@ def build_from_recipe(recipe: Recipe) -> Network:
         steps=schema.steps,
         regression=schema.quantity is not None,
     )
+    network.calibrate(recipe.scaling, schema.outputs)
+    return network
 
 
 def network_config(

@@ -45,7 +45,7 @@ def load_network(path: str | Path) -> tuple[Network, Recipe]:
     return network.eval(), recipe
 
 
-def export_checkpoint(source: str | Path, target: str | Path) -> Path:
+def export_checkpoint(source: str | Path, target: str | Path, *, recipe: Recipe | None = None) -> Path:
     """Write what prediction and evaluation need of a checkpoint: network and recipe.
 
     States of the optimiser, of schedules and of callbacks are left out, which makes the file about a
@@ -54,6 +54,7 @@ def export_checkpoint(source: str | Path, target: str | Path) -> Path:
     Args:
         source: A checkpoint of eoseg.
         target: Where to write; a file of that name is replaced, and only once the new one is complete.
+        recipe: To write in place of the source's own, for the same network.
 
     Returns:
         The path of the new file.
@@ -62,10 +63,10 @@ def export_checkpoint(source: str | Path, target: str | Path) -> Path:
         CheckpointError: The source is not a checkpoint of eoseg.
         OutputError: The target cannot be written.
     """
-    recipe, state = read_checkpoint(source)
+    own, state = read_checkpoint(source)
     whole = load_values(source)
     values = {key: whole[key] for key in _LIGHTNING_KEYS if key in whole}
-    values["eoseg"] = recipe.to_dict()
+    values["eoseg"] = (recipe or own).to_dict()
     values["state_dict"] = {NETWORK_PREFIX + key: value for key, value in state.items()}
     path = Path(target)
     part = path.with_name(f"{path.name}.part")

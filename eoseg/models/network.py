@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from eoseg.errors import ConfigError
 from eoseg.models.normalize import Normalize, Rescale
+from eoseg.models.scaling import ScaleLogits, require_scaling
+from eoseg.recipe import Scaling
 
 type Kind = Literal["segmentation", "classification", "change", "series", "pretraining"]
 """What a network takes and gives; see `Network`."""
@@ -53,6 +55,7 @@ class Network(nn.Module):
         self.normalize = Normalize(bands)
         self.body = body
         self.rescale = Rescale() if regression else None
+        self.calibration: ScaleLogits | None = None
         self.output_stride = output_stride
         self.kind: Kind = kind
         # With the channels of a pixel side by side, a training step of a U-Net on a CPU takes a fifth less.
@@ -104,7 +107,29 @@ class Network(nn.Module):
                 "(batch normalisation needs at least 2). Use a batch_size of 2 or more and drop the last, "
                 "smaller batch, or take arch unet or fcn."
             ) from error
-        return logits if self.rescale is None else cast(Tensor, self.rescale(logits))
+        return self.finish(logits)
+
+    def finish(self, logits: Tensor) -> Tensor:
+        """What follows the body: a quantity gets its unit, logits of a calibrated network are scaled."""
+        if self.rescale is not None:
+            logits = cast(Tensor, self.rescale(logits))
+        return logits if self.calibration is None else cast(Tensor, self.calibration(logits))
+
+    def calibrate(self, scaling: Scaling | None, num_classes: int) -> None:
+        """Scale the logits from now on, or leave them as the body gives them.
+
+        Args:
+            scaling: The numbers.
+            num_classes: K.
+
+        Raises:
+            CheckpointError: The numbers are for another K.
+        """
+        if scaling is None:
+            self.calibration = None
+            return
+        require_scaling(scaling, num_classes)
+        self.calibration = ScaleLogits(scaling).to(self.normalize.mean.device)
 
     def prepare(self, image: Tensor, valid: Tensor) -> Tensor:
         """What the body takes: standardised values, or raw ones where it wants them."""

@@ -1,7 +1,7 @@
 """Other runtimes than torch for the same network on a CPU: onnxruntime and OpenVINO.
 
-A runner takes the place of a network: raw values in, logits out. The normalisation, and the unit of a
-quantity, stay with torch in float32: they cost next to nothing, and raw values do not fit bfloat16.
+A runner takes the place of a network: raw values in, logits out. The normalisation, the unit of a quantity
+and a calibration stay with torch in float32: they cost next to nothing, and raw values do not fit bfloat16.
 """
 
 from collections.abc import Callable
@@ -119,8 +119,7 @@ class _OtherRuntime:
         standardised = np.zeros(self._shape, np.float32)  # a smaller batch is filled up
         standardised[: len(image)] = self._network.prepare(image, valid).numpy(force=True)
         logits = torch.from_numpy(self._compute(standardised))[: len(image)]
-        rescale = self._network.rescale
-        return logits if rescale is None else cast(Tensor, rescale(logits))
+        return self._network.finish(logits)
 
 
 def _shape(network: Network, batch_size: int, steps: int, height: int, width: int) -> tuple[int, ...]:

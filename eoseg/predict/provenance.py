@@ -157,6 +157,8 @@ def map_tags(
         tags["EOSEG_PIXEL_SIZE"] = run[_PIXEL_SIZE]
     if rasters.dates is not None:
         tags["EOSEG_DATES"] = ",".join(map(str, rasters.dates))
+    if recipe.scaling is not None:
+        tags["EOSEG_CALIBRATION"] = f"{recipe.scaling.method} scaling"
     if recipe.threshold is not None:
         tags["EOSEG_THRESHOLD"] = f"{recipe.threshold:g}"
     if layout.overlap:

@@ -130,4 +130,6 @@ def _hyperparameters(recipe: Recipe) -> dict[str, Any]:
     options = given if isinstance(given, dict) else {}
     plain = {name: value for name, value in options.items() if isinstance(value, (str, int, float, bool))}
     threshold = {} if recipe.threshold is None else {"threshold": recipe.threshold}
-    return {**plain, "chip_size": recipe.chip_size, "output_stride": recipe.output_stride, **threshold}
+    calibration = {} if recipe.scaling is None else {"calibration": f"{recipe.scaling.method} scaling"}
+    sizes = {"chip_size": recipe.chip_size, "output_stride": recipe.output_stride}
+    return {**plain, **sizes, **threshold, **calibration}

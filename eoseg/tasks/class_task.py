@@ -1,18 +1,21 @@
 """What the tasks share whose result is a class: losses, class weights, one confusion matrix."""
 
-from typing import ClassVar, Literal, cast
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from eoseg.batch import IGNORE, Batch
 from eoseg.errors import ConfigError, DataError
 from eoseg.losses import Loss, LossTerm, build_loss
 from eoseg.metrics import Scores, score
 from eoseg.models import build_network, network_config
-from eoseg.recipe import Schema, Statistics
-from eoseg.tasks.counts import ClassCounts, ProbabilityCounts, Sums
+from eoseg.recipe import Recipe, Scaling, Schema, Statistics
+from eoseg.tasks.counts import BINS, ClassCounts, ProbabilityCounts, Sums
+from eoseg.tasks.measures import Measured, Measures
 from eoseg.tasks.optim import OptimizerConfig, SchedulerConfig
 from eoseg.tasks.task import Task, require_labels, require_time, usable
 
@@ -100,6 +103,10 @@ class ClassTask(Task):
         )
         self._loss_terms = loss
         self._class_weights = class_weights
+        self._measures = nn.ModuleDict({stage: Measures(schema.class_names) for stage in ("val", "test")})
+        self.scaling: Scaling | None = None
+        self.chooses_threshold = False
+        """Whether a validation chooses the threshold though nothing is trained."""
         if self.fitted_body is not None and loss != "cross_entropy":
             raise ConfigError(f"'{chosen}' is fitted in one go, so loss has no effect. Leave it out.")
         # Built here already, so that an impossible combination fails before any data is read.
@@ -132,11 +139,46 @@ class ClassTask(Task):
 
     def count(self, logits: Tensor, batch: Batch, stage: str) -> None:
         """Add a batch to the counts of a stage."""
-        target = self.target(batch)
+        target, measures = self.target(batch), self.measures(stage)
+        measures.count_pixels(batch)
         if self._threshold_rule == "validation":
-            self.counts(stage).update(logits.softmax(dim=1)[:, 1], target)
+            chances = logits.softmax(dim=1)[:, 1]
+            self.counts(stage).update(chances, target)
+            # In the steps of the counts, so that the blocks add up to their matrix.
+            classes = ((chances.float() * BINS).long().clamp_(0, BINS - 1) >= self._threshold_step).long()
         else:
-            self.counts(stage).update(self.predict_classes(logits), target)
+            classes = self.predict_classes(logits)
+            self.counts(stage).update(classes, target)
+        if not self.schema.multilabel:
+            # Data of one's own need not know groups: each chip is then one.
+            unit = getattr(self.trainer.datamodule, "unit_of", str)  # type: ignore[attr-defined]
+            measures.update(logits, classes, target, batch["id"], unit)
+
+    def measures(self, stage: str) -> Measures:
+        """What a stage adds up beside its counts: "val" or "test"."""
+        return cast(Measures, self._measures[stage])
+
+    def measured(self, stage: str) -> Measured:
+        """What the last epoch of validation or test has given beside its figures."""
+        return self.measures(stage).measured()
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting afresh."""
+        super().on_validation_epoch_start()
+        self.measures("val").reset(judge=self.trainer.state.fn != "fit")
+
+    def on_test_epoch_start(self) -> None:
+        """Start counting afresh."""
+        super().on_test_epoch_start()
+        self.measures("test").reset(judge=True)
+
+    def _log_figures(self, stage: str) -> None:
+        self.measures(stage).sum_over_processes()
+        super()._log_figures(stage)
+
+    @property
+    def _threshold_step(self) -> int:
+        return round((0.5 if self._threshold is None else self._threshold) * BINS)
 
     def predict_classes(self, logits: Tensor) -> Tensor:
         """Classes, `(B, K, ...)` to `(B, ...)`: the one with the highest logit, or by the threshold."""
@@ -175,9 +217,12 @@ class ClassTask(Task):
         counts = self.counts(stage)
         chosen: dict[str, float | None] = {}
         if isinstance(counts, ProbabilityCounts):
-            if stage == "val" and self.trainer.state.fn == "fit":
+            if stage == "val" and (self.trainer.state.fn == "fit" or self.chooses_threshold):
                 self._threshold = counts.best_threshold()
             chosen["threshold"] = self._threshold
+        reliability = self.measured(stage).reliability
+        if reliability is not None:
+            chosen |= {"ece": reliability.ece, "brier": reliability.brier, "nll": reliability.nll}
         scores = self.scores(stage)
         if scores.mean_iou is None:
             raise DataError(f"The {stage} split holds no label. Change the split or the labels.")
@@ -191,6 +236,21 @@ class ClassTask(Task):
             **{f"f1/{entry.name}": entry.f1 for entry in scores.classes},
             **chosen,
         }
+
+    def calibrate(self, scaling: Scaling | None) -> None:
+        """Scale the network's logits from now on, as a recipe says; None for the logits as they are."""
+        self.scaling = scaling
+        self.network.calibrate(scaling, len(self.schema.classes))
+
+    def recipe(self) -> Recipe:
+        """What a checkpoint says beside the weights, its calibration included."""
+        return dataclasses.replace(super().recipe(), scaling=self.scaling)
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take what a checkpoint says; its calibration too, unless its weights are to be trained on."""
+        super().on_load_checkpoint(checkpoint)
+        trained_on = self._trainer is not None and self.trainer.state.fn == "fit"
+        self.calibrate(None if trained_on else Recipe.from_dict(checkpoint["eoseg"]).scaling)
 
     def threshold_in_force(self) -> float | None:
         """Probability from which the second class is mapped; None for the likeliest class."""

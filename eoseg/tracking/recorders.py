@@ -10,12 +10,12 @@ from lightning.pytorch.loggers import Logger
 from eoseg.recipe import Plain
 from eoseg.tracking.callbacks import ChipPanels, ConfusionPanel
 from eoseg.tracking.chip_table import ChipTable
+from eoseg.tracking.confidence import ReliabilityPanel
 from eoseg.tracking.identity import JOBS, RunRecord, run_tags
 from eoseg.tracking.insight import InsightPanel
 from eoseg.tracking.lineage import DataFiles
 from eoseg.tracking.loggers import make_loggers
 from eoseg.tracking.pulse import TrainingPulse
-from eoseg.tracking.reliability import ReliabilityPanel
 from eoseg.tracking.run_folder import git_state, trained_as
 from eoseg.tracking.wandb_mode import Mode
 
@@ -30,8 +30,7 @@ class DescribedData(Protocol):
     def data_name(self) -> str:
         """What people call them."""
 
-    @property
-    def files(self) -> tuple[str, ...]:
+    def files(self) -> list[str]:
         """Paths and addresses."""
 
     @property
@@ -111,4 +110,4 @@ def recorders(
         found += [ChipPanels(run_folder, every_n_epochs=panels_every), InsightPanel(run_folder)]
     if training:
         found.append(TrainingPulse())
-    return [*found, RunRecord(run_folder, DataFiles(data.data_name, data.files, data.split_record))]
+    return [*found, RunRecord(run_folder, DataFiles(data.data_name, tuple(data.files()), data.split_record))]

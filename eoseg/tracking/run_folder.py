@@ -8,12 +8,11 @@ import re
 import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 from eoseg import __version__
 from eoseg.errors import ConfigError, OutputError
-from eoseg.files import write_atomically
+from eoseg.files import package_versions, write_atomically
 from eoseg.recipe import Plain
 
 _log = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ def write_environment(folder: Path) -> dict[str, Plain]:
     record: dict[str, Plain] = {
         "eoseg": __version__,
         "python": platform.python_version(),
-        "packages": _package_versions(),
+        "packages": package_versions(_PACKAGES),
         "git": here,
         # Where eoseg itself runs from another checkout than the project around it.
         "eoseg_git": None if code == here else code,
@@ -169,16 +168,6 @@ def _point_latest(folder: Path) -> None:
     except OSError as error:
         fresh.unlink(missing_ok=True)
         _log.debug("no link %s: %s", link, error)
-
-
-def _package_versions() -> dict[str, Plain]:
-    versions: dict[str, Plain] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

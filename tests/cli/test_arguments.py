@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from eoseg.cli.arguments import add_reading_options, count, names, progress_bar, require_input
-from eoseg.errors import CheckpointError, DataError
+from eoseg.cli.arguments import (
+    add_reading_options,
+    count,
+    label_value,
+    names,
+    progress_bar,
+    require_free,
+    require_input,
+)
+from eoseg.errors import CheckpointError, DataError, OutputError
 from eoseg.predict import Progress
 
 
@@ -45,11 +53,24 @@ def test_what_is_missing_is_found_before_any_work(tmp_path: Path) -> None:
     require_input(checkpoint, [str(checkpoint), "s3://bucket/scene.tif"])
 
 
+def test_numbers_are_label_values_and_the_rest_is_text() -> None:
+    assert [label_value(text) for text in ("12", "-3", "#9B9B9B", "1.5")] == [12, -3, "#9B9B9B", "1.5"]
+
+
+def test_an_output_needs_a_folder_and_a_free_name(tmp_path: Path) -> None:
+    require_free(tmp_path / "a.json", overwrite=False)
+    (tmp_path / "a.json").touch()
+    require_free(tmp_path / "a.json", overwrite=True)
+    with pytest.raises(OutputError, match="exists already"):
+        require_free(tmp_path / "a.json", overwrite=False)
+    with pytest.raises(OutputError, match="There is no folder"):
+        require_free(tmp_path / "none" / "a.json", overwrite=True)
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_the_bar_leaves_nothing_on_standard_output(shown: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("map.tif", shown=shown) as report:
         report(Progress(50, 100))
         report(Progress(100, 100))
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert shown or captured.err == ""
+    assert (captured.out, captured.err) == ("", "")  # neither is a terminal

@@ -17,7 +17,7 @@ from eoseg.errors import CheckpointError, DataError
 from eoseg.geo.grid import Grid
 from eoseg.geo.valuefile import value_layer
 from eoseg.models import build_network
-from eoseg.recipe import BandStatistics, Quantity, Recipe, Schema, Statistics, parse_classes
+from eoseg.recipe import BandStatistics, Quantity, Recipe, Scaling, Schema, Statistics, parse_classes
 
 BANDS = ("B02", "B03")
 
@@ -126,6 +126,25 @@ def test_a_checkpoint_for_change_tells_dates_and_threshold(
     )
     assert said["takes"] == "two dates, to find change between them"
     assert said["threshold"] == "'changed' is mapped from a probability of 0.375 on"
+
+
+@pytest.mark.parametrize(
+    ("scaling", "text"),
+    [
+        (Scaling("temperature", (0.5, 0.5), (0.0, 0.0)), "temperature 2"),
+        (Scaling("vector", (0.5, 1.5), (0.1, -0.1)), "logits of the classes times 0.5, 1.5, plus 0.1, -0.1"),
+    ],
+)
+def test_a_calibrated_checkpoint_tells_its_calibration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scaling: Scaling, text: str
+) -> None:
+    schema = Schema(BANDS, parse_classes(["a", "b"]))
+    network = {"kind": "segmentation", "arch": "unet", "args": {}}
+    provenance = {"split": {"method": "blocks", "seed": 1}, "classes": {"a": [0], "b": []}}
+    recipe = recipe_of(schema, network, scaling=scaling, provenance=provenance)
+    said = describe(write_checkpoint(tmp_path / "m.ckpt", recipe), capsys)
+    assert said["calibration"] == text
+    assert said["split"] == "method blocks, seed 1"
 
 
 def test_a_checkpoint_for_series_tells_how_many_dates_it_saw(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import write_scene
 from map_factory import label_values, write_map
+from sample_factory import LAND, answers_of, draw, fill, land
 
 from eoseg.cli import main
 from eoseg.datasets.splits import Region, Split
@@ -90,6 +91,16 @@ def test_a_scene_without_a_page_is_refused(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "add --page FILE.html" in fails(capsys, *files, "--scene", "scene.tif")
+
+
+def test_a_sample_is_a_section_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, mapped = land()
+    drawn = draw(write_map(tmp_path / "land.tif", mapped, names=LAND), tmp_path / "s.gpkg")
+    fill(drawn.path, answers_of(drawn, truth))
+    both = (drawn.design.map, str(write_scene(tmp_path / "truth.tif", truth)))
+    assert "--sample is a section of the page" in fails(capsys, *both, "--sample", str(drawn.path))
+    run(*both, "--sample", str(drawn.path), "--page", str(tmp_path / "page.html"))
+    assert "from a probability sample" in (tmp_path / "page.html").read_text()
 
 
 def test_one_part_of_a_split_is_compared(

@@ -41,6 +41,7 @@ def _without_wandb() -> object:
         ("--weights_only=false", "weights_only is always true"),
         ("--run.register=land-cover", "--register is for W&B, which is switched off"),
         ("--run.panels_every=-1", "numbers of at least 0; found -1 and 100"),
+        ("--run.block_size=100", "run.block_size is 64 px times a power of two, such as 128; found 100"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

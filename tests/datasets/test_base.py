@@ -1,8 +1,10 @@
 """What every datamodule promises to tasks, command line and dashboard."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from chip_factory import chip_data, make_folders
@@ -15,6 +17,7 @@ from eoseg.datasets.config import SplitConfig
 from eoseg.datasets.datamodule import SceneData
 from eoseg.datasets.grouping import ItemSplitConfig
 from eoseg.datasets.tables import TableData
+from eoseg.errors import ConfigError
 
 RANDOM = ItemSplitConfig(method="random", val=0.3, test=0.3)
 FILES = SplitConfig(method="files", val=["b*"], test=["c*"])
@@ -103,13 +106,9 @@ def test_validation_and_test_give_each_sample_once(data: EOData) -> None:
     assert len(set(seen)) == len(seen)
 
 
-def test_files_and_places_are_what_lineage_and_captions_ask_for(tmp_path: Path):
+def test_names_and_places_are_what_lineage_and_captions_ask_for(tmp_path: Path):
     data = scenes(tmp_path / "scenes")
     assert data.data_name == "scenes"
-    assert [Path(path).relative_to(tmp_path / "scenes").as_posix() for path in data.files] == [
-        *(f"images/{name}.tif" for name in "abc"),
-        *(f"labels/{name}.tif" for name in "abc"),
-    ]
     # Scene a begins 500 km east, on the central meridian of its zone; a chip is 16 px wide.
     (left, right) = data.places(["a@0,-8", "a@0,0"])
     assert left is not None
@@ -119,19 +118,51 @@ def test_files_and_places_are_what_lineage_and_captions_ask_for(tmp_path: Path):
     assert left[1] == pytest.approx(48.75, abs=0.01)
 
 
-def test_dates_are_files_too(tmp_path: Path):
-    held = series(tmp_path / "series")
-    steps = held.schema.steps
-    assert len([path for path in held.files if "images" in path]) >= steps
-    assert len(set(held.files)) == len(held.files)
-
-
 def test_chips_without_place_and_tables_have_none(tmp_path: Path):
     held = chips(tmp_path / "chips")
-    assert len(held.files) == 18
-    assert all(Path(path).is_file() for path in held.files)
     assert held.places(["crop/crop_0.png"]) == [None]
     write_arrays(tmp_path)
     table = TableData(table_of(tmp_path, "pixels.npz"))
-    assert table.files == (str(tmp_path / "pixels.npz"),)
     assert table.places(["pixels.npz@3"]) == [None]
+
+
+def test_files_and_members_of_splits_are_named(data: EOData, make: Callable[[Path], EOData]) -> None:
+    assert data.files()
+    assert all(Path(path).is_file() for path in data.files())
+    held = [set(data.members(stage)) for stage in ("train", "val", "test")]
+    assert all(held)
+    assert len(set.union(*held)) == sum(map(len, held))
+    sizes = [data.pixels(stage) for stage in ("train", "val", "test")]
+    if make in (chips, table):
+        assert sizes == [len(members) for members in held]
+    else:
+        assert sizes == [32 * 32] * 3
+
+
+def test_items_stay_together_with_their_group(tmp_path: Path) -> None:
+    data = chips(tmp_path)
+    name = data.members("val")[0]
+    assert data.unit_of(name) == name
+    grouped = chip_data(tmp_path, split=RANDOM, batch_size=2, groups="([0-9])[.]")
+    assert len({grouped.unit_of(name) for name in grouped.members("val")}) <= 6
+    assert grouped.unit_of(name) != name
+
+
+def test_eroded_borders_are_left_out_of_evaluation_alone(tmp_path: Path) -> None:
+    label = np.zeros((32, 32), np.uint8)
+    label[:, 18:] = 1
+    source = make_data(tmp_path, SIZES, labels=dict.fromkeys(SIZES, label))
+    data = SceneData(source, chip_size=16, batch_size=2, split=FILES, border="isprs-eroded")
+    batches = list(data.test_dataloader())
+    known = sum(int((batch["mask"] != 255).sum()) for batch in batches)
+    assert sum(int(batch["eroded"].sum()) for batch in batches) == 6 * 32  # across the chips' own border
+    assert sum(int(batch["counted"].sum()) for batch in batches) == 32 * 32 == known + 6 * 32
+    assert all("eroded" not in batch for batch in data.train_dataloader())
+    full = SceneData(source, chip_size=16, batch_size=2, split=FILES)
+    assert sum(int((batch["mask"] != 255).sum()) for batch in full.test_dataloader()) == 32 * 32
+
+
+def test_borders_need_classes(tmp_path: Path) -> None:
+    source = replace(make_data(tmp_path, SIZES), classes=None, quantity="height")
+    with pytest.raises(ConfigError, match="borders between classes, but the data have none"):
+        SceneData(source, chip_size=16, border="isprs-eroded")

@@ -20,6 +20,7 @@ from eoseg.evaluate.accuracy import (
     notes,
     overall_figures,
 )
+from eoseg.geo.erosion import near_border
 from eoseg.geo.grid import Grid
 from eoseg.metrics import confusion_matrix
 
@@ -70,6 +71,24 @@ def test_neither_windows_nor_blocks_change_the_counts(
     }
     assert evaluation.intervals.blocks == len(expected)
     assert evaluation.protocol["block_size"] == block_size
+
+
+@pytest.mark.parametrize("pixels", [3000, 10**9])
+def test_eroded_borders_are_in_no_figure_and_in_the_record(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, pixels: int
+) -> None:
+    truth, mapped = worlds()
+    near = near_border(truth)
+    monkeypatch.setattr(accuracy, "_WINDOW_PIXELS", pixels)
+    evaluation = evaluate_map(*files, border="isprs-eroded", block_size=7)
+    eroded = np.where(near, 255, truth)
+    assert (evaluation.matrix == confusion_matrix(eroded, mapped, 3)).all()
+    assert evaluation.eroded_pixels == near.sum() > 1000
+    assert evaluation.ignored_pixels == 150 * 10
+    assert evaluation.protocol["border"] == "isprs-eroded"
+    assert evaluation.protocol["classes"] == {"water": [1, 2], "wood": [3], "town": [7]}
+    assert "within 3 px of another class left out" in " ".join(notes(evaluation))
+    assert evaluate_map(*files).to_dict()["eroded_pixels"] == 0
 
 
 def test_several_label_values_may_stand_for_a_class(tmp_path: Path) -> None:
@@ -188,7 +207,7 @@ def test_everything_is_plain_and_fits_json(files: tuple[Path, Path]) -> None:
 def test_notes_say_what_is_not_in_the_figures(files: tuple[Path, Path]) -> None:
     few = "\n".join(notes(evaluate_map(*files)))
     assert "600 labelled pixels (3.3%) lie where the map has no class" in few
-    assert "9 blocks of 64 x 64 px hold labelled pixels, 10 are needed" in few
+    assert "9 blocks of 64 x 64 px hold labels, 10 are needed" in few
     evaluation = evaluate_map(*files, block_size=16)
     assert "bootstrap over 90 blocks of 16 x 16 px, 1000 draws, seed 0" in "\n".join(notes(evaluation))
     assert format_interval(evaluation, "kappa").count("-") == 1

@@ -70,7 +70,7 @@ def test_too_few_blocks_give_no_interval_but_a_reason() -> None:
     result = bootstrap(blocks, ["a", "b"], block_size=64)
     assert set(result.values.values()) == {None}
     assert result.blocks == MIN_BLOCKS - 1
-    assert "9 blocks of 64 x 64 px hold labelled pixels, 10 are needed" in result.reason
+    assert "9 blocks of 64 x 64 px hold labels, 10 are needed" in result.reason
 
 
 def test_a_class_in_few_blocks_gets_no_interval_though_the_others_do() -> None:

@@ -9,10 +9,12 @@ import pytest
 from conftest import write_scene
 from map_factory import CLASSES, label_values, write_map
 from PIL import Image
+from sample_factory import LAND, answers_of, draw, fill, land
 
 from eoseg.errors import DataError, OutputError
 from eoseg.evaluate.accuracy import Evaluation, evaluate_map
-from eoseg.evaluate.page import write_page
+from eoseg.evaluate.map_accuracy import assess_map
+from eoseg.evaluate.page import write_area_page, write_page
 from eoseg.evaluate.panel import MapPanel
 from eoseg.figures import NO_LABEL, RIGHT, WRONG
 from eoseg.recipe import parse_classes
@@ -163,7 +165,7 @@ def test_without_enough_blocks_the_page_says_so(tmp_path: Path) -> None:
     )
     text = write(tmp_path / "page.html", evaluation, maps=[]).text
     assert "no interval" in text
-    assert "1 blocks of 64 x 64 px hold labelled pixels, 10 are needed" in text
+    assert "1 blocks of 64 x 64 px hold labels, 10 are needed" in text
     assert len(CLASSES) == 3
 
 
@@ -188,3 +190,22 @@ def test_the_same_evaluation_gives_the_same_page(tmp_path: Path, evaluation: Eva
     write(first, evaluation)
     write(second, evaluation)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_probability_sample_has_a_section_and_a_page_of_its_own(
+    tmp_path: Path, evaluation: Evaluation
+) -> None:
+    truth, mapped = land()
+    drawn = draw(write_map(tmp_path / "land.tif", mapped, names=LAND), tmp_path / "s.gpkg")
+    fill(drawn.path, answers_of(drawn, truth))
+    sampled = assess_map(tmp_path / "land.tif", drawn.path)
+    own = tmp_path / "own.html"
+    command = "eoseg accuracy land.tif s.gpkg"
+    assert write_area_page(own, title="<Land>", summary="Fields.", sampled=sampled, command=command) == own
+    for page in (write(tmp_path / "page.html", evaluation, sampled=sampled), check(own)):
+        assert "areas and accuracy of each class" in page.images
+        assert "Accuracy and area, from a probability sample" in page.text
+        assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "<Land>" in check(own).text
+    assert command in check(own).text
+    assert "from a probability sample" not in write(tmp_path / "without.html", evaluation).text

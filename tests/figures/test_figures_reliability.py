@@ -1,33 +1,25 @@
 import numpy as np
-import pytest
 
-from eoseg.figures.reliability import calibration_error, reliability_image, reliability_steps
-
-
-def counts(**answers: tuple[int, int]) -> np.ndarray:
-    """Wrong and right answers by the thousandth of their confidence, such as p900=(1, 9)."""
-    table = np.zeros((2, 1000), np.int64)
-    for name, pair in answers.items():
-        table[:, int(name[1:])] = pair
-    return table
+from eoseg.calibration import measure_reliability
+from eoseg.figures import reliability_image
 
 
-def test_a_step_has_its_mean_confidence_and_its_share_of_right_answers() -> None:
-    (low, high) = reliability_steps(counts(p500=(6, 4), p510=(0, 10), p999=(0, 5)))
-    assert (low.right, low.count) == (14 / 20, 20)
-    assert low.confidence == pytest.approx((0.5005 + 0.5105) / 2)
-    assert (high.right, high.count) == (1.0, 5)
+def test_a_network_that_is_too_sure_looks_unlike_one_that_is_not() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0.5, 1, 4000)
+    chances = np.stack([first, 1 - first], axis=1)
+    names = ["a", "b"]
+    honest = measure_reliability(chances, (rng.random(4000) > first).astype(int), names)
+    sure = measure_reliability(chances, (rng.random(4000) > 0.5).astype(int), names)
+    one = reliability_image({"test": honest})
+    assert one.shape[1] < reliability_image({"before": sure, "after": honest}).shape[1]
+    red = [
+        int(((image == (0xD5, 0x5E, 0x00)).all(axis=-1)).sum())
+        for image in (one, reliability_image({"test": sure}))
+    ]
+    assert red[1] > 2 * red[0]  # the lines from bars to the diagonal
 
 
-def test_the_error_is_the_mean_distance_from_the_diagonal() -> None:
-    assert calibration_error(counts(p800=(2, 8))) == pytest.approx(0.0005)  # right as often as it is sure
-    assert calibration_error(counts(p900=(5, 5), p600=(0, 30))) == pytest.approx(
-        (10 * 0.4005 + 30 * 0.3995) / 40
-    )
-
-
-def test_the_diagram_of_a_sure_and_wrong_network_differs_from_that_of_a_right_one() -> None:
-    right, wrong = reliability_image(counts(p900=(1, 9))), reliability_image(counts(p900=(9, 1)))
-    assert right.dtype == np.uint8
-    assert right.shape == wrong.shape
-    assert (right != wrong).any()
+def test_without_any_pixel_there_is_a_picture_all_the_same() -> None:
+    empty = measure_reliability(np.ones((1, 2)) / 2, np.array([255]), ["a", "b"])
+    assert reliability_image({"val": empty}).shape[2] == 3

@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 import subprocess
@@ -95,3 +96,16 @@ def test_the_command_in_the_message_repairs_the_grid(tmp_path: Path):
     )
     with Scene(image) as one, rasterio.open(command[3]) as repaired:
         assert one.grid.difference(Grid(repaired.crs, repaired.transform, *repaired.shape)) is None
+
+
+def test_places_are_those_of_the_transform() -> None:
+    grid = Grid(None, Affine(2, 0.5, 100, 0.25, -3, 900), 10, 10)
+    xs, ys = grid.places(np.array([0.5, 7.0]), np.array([1.5, 0.0]))
+    expected = [grid.transform @ place for place in ((0.5, 1.5), (7.0, 0.0))]
+    assert list(zip(xs.tolist(), ys.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("crs", [CRS.from_epsg(32632), None])
+def test_a_grid_survives_as_plain_values(crs: CRS | None) -> None:
+    grid = Grid(crs, Affine(10, 0, 500_000.1, 0, -10, 5_400_000), 30, 40)
+    assert Grid.from_dict(json.loads(json.dumps(grid.to_dict()))) == grid

@@ -22,7 +22,7 @@ from eoseg.errors import ConfigError
 from eoseg.models.network import Network
 from eoseg.predict.backends import Runner, onnxruntime_runner, openvino_runner
 from eoseg.predict.parity import measure_parity, training_like_image
-from eoseg.recipe import Quantity, Recipe
+from eoseg.recipe import Quantity, Recipe, Scaling
 
 RUNTIMES = [onnxruntime_runner, openvino_runner]
 HAS_BFLOAT16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -67,6 +67,19 @@ def test_a_quantity_in_its_unit() -> None:
     network = make_network(Convolutions(1, classes=1), recipe=recipe)
     runner = openvino_runner(network, height=24, width=16, batch_size=1, threads=1)
     require_same(network, runner, recipe, (1,))
+
+
+def test_calibrated_probabilities() -> None:
+    recipe = make_recipe()
+    network = make_network(Convolutions(1), recipe=recipe)
+    classes = len(recipe.schema.classes)
+    network.calibrate(Scaling("temperature", (0.25,) * classes, (0.0,) * classes), classes)
+    runner = onnxruntime_runner(network, height=24, width=16, batch_size=1, threads=1)
+    require_same(network, runner, recipe, (1,))
+    image, valid = tiles(recipe, 1)
+    calibrated = runner(image, valid)
+    network.calibrate(None, classes)
+    torch.testing.assert_close(calibrated, 0.25 * network(image, valid), rtol=1e-4, atol=1e-4)
 
 
 def test_one_result_per_chip() -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from eoseg.errors import CheckpointError, ConfigError, OutputError
 from eoseg.predict import onnx_file
 from eoseg.predict.onnx_file import OnnxFile, export_onnx
 from eoseg.predict.onnx_metadata import RECIPE_KEY
-from eoseg.recipe import Quantity, Recipe
+from eoseg.recipe import Quantity, Recipe, Scaling
 
 ALONE = """
 import sys
@@ -66,6 +67,24 @@ def test_a_file_is_of_the_age_that_its_readers_need(exported: OnnxFile) -> None:
     model = onnx.load(exported.path)
     onnx.checker.check_model(model)
     assert (model.ir_version, model.opset_import[0].version, exported.opset) == (8, 18, 18)
+
+
+def test_a_file_of_a_calibrated_network_gives_calibrated_probabilities(
+    exported: OnnxFile, tmp_path: Path
+) -> None:
+    scaling = Scaling("vector", (0.5, 1.0, 2.0, 0.7), (0.3, -0.2, 0.1, -0.2))
+    recipe, network = replace(make_recipe(stride=2), scaling=scaling), make_network(Pooled(), stride=2)
+    network.calibrate(scaling, 4)
+    written = export_onnx(network, recipe, tmp_path / "calibrated.onnx")
+    image = smooth_noise(12, 8).astype(np.float32)[None]
+    network.calibrate(None, 4)
+    with torch.inference_mode():
+        plain = network(torch.from_numpy(image), torch.ones(1, 12, 8, dtype=torch.bool)).numpy()
+    scale, bias = (np.array(held)[:, None, None] for held in (scaling.scale, scaling.bias))
+    expected = torch.from_numpy(plain * scale + bias).softmax(dim=1).numpy()
+    found = run(written.path, image)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - run(exported.path, image)).max() > 0.01
 
 
 def test_a_file_runs_without_eoseg_and_torch_and_gives_their_probabilities(

@@ -11,7 +11,7 @@ from eoseg.tracking.loggers import MetricsFile
 from eoseg.tracking.pulse import TrainingPulse
 from eoseg.tracking.recorders import recorders, run_loggers
 
-DATA = SimpleNamespace(data_name="fields", files=(), split_record={"sha256": "ab" * 32})
+DATA = SimpleNamespace(data_name="fields", files=list, split_record={"sha256": "ab" * 32})
 
 
 def kinds(folder: Path, *, training: bool = True, panels_every: int = 5) -> list[type]:

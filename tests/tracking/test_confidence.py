@@ -9,7 +9,7 @@ from task_worlds import World, batch_of, evaluate, make_schema, make_statistics,
 from eoseg.batch import IGNORE
 from eoseg.errors import ConfigError
 from eoseg.tasks import ClassificationTask, SegmentationTask
-from eoseg.tracking.reliability import ReliabilityPanel, confidence_counts, reliability_csv
+from eoseg.tracking.confidence import ReliabilityPanel, confidence_counts, reliability_csv
 
 
 @pytest.fixture(autouse=True)

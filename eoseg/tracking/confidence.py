@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eoseg.batch import IGNORE, Batch
 from eoseg.errors import ConfigError
-from eoseg.figures.reliability import calibration_error, reliability_image
+from eoseg.figures.confidence import calibration_error, reliability_image
 from eoseg.files import write_atomically
 from eoseg.recipe import Schema
 from eoseg.tracking.board import is_due, show
@@ -152,7 +152,7 @@ def wandb_reliability(counts: NDArray[np.int64], stage: str) -> dict[str, Any]:
     """The diagram for `run.log` as a chart that can be read off: `<stage>/reliability_curve`."""
     import wandb
 
-    from eoseg.figures.reliability import reliability_steps
+    from eoseg.figures.confidence import reliability_steps
 
     steps = reliability_steps(counts)
     table = wandb.Table(
