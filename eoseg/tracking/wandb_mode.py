@@ -4,6 +4,8 @@ import http.client
 import importlib.util
 import logging
 import os
+import signal
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -25,6 +27,7 @@ ID_KEY = "wandb_run_id"
 
 _ANSWER_SECONDS = 5.0
 _FINISH_SECONDS = 600.0
+_SPARE_SECONDS = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -87,19 +90,59 @@ def close_run(run: "Run", run_folder: Path) -> None:
         run: The run.
         run_folder: Its run folder.
     """
-    try:
-        run.finish()
-    except TimeoutError:
-        silence = why_silent(str(run.settings.base_url)) or "too slowly to be waited for"
-        _log.warning(
-            "W&B has not got all of this run: %s does not answer (%s). It is all on disk; to upload it: %s",
-            run.settings.base_url,
-            silence,
-            sync_command(run_folder),
-        )
+    if _finished(run):
+        if run.offline and not run.disabled:
+            _log.info("W&B was offline. To upload this run: %s", sync_command(run_folder))
         return
-    if run.offline and not run.disabled:
-        _log.info("W&B was offline. To upload this run: %s", sync_command(run_folder))
+    silence = why_silent(str(run.settings.base_url)) or "too slowly to be waited for"
+    _log.warning(
+        "W&B has not got all of this run: %s does not answer (%s). It is all on disk; to upload it: %s",
+        run.settings.base_url,
+        silence,
+        sync_command(run_folder),
+    )
+
+
+def _finished(run: "Run") -> bool:
+    """End a run; False where its server did not take all of it in time.
+
+    W&B's own limit begins only once everything that was logged before has been sent, which without a server
+    is never; so it is watched from outside too, and W&B's process, which would keep this one from ending, is
+    stopped. What was logged is on disk by then.
+    """
+    ended: list[bool] = []
+
+    def end() -> None:
+        try:
+            run.finish()
+            ended.append(True)
+        except Exception:  # W&B's own limit, or whatever it raises once its process is stopped
+            ended.append(False)
+
+    worker = threading.Thread(target=end, daemon=True)
+    worker.start()
+    worker.join(None if run.offline or run.disabled else float(run.settings.finish_timeout) + _SPARE_SECONDS)
+    if not worker.is_alive():
+        return ended == [True]
+    _stop_service()
+    worker.join(_SPARE_SECONDS)
+    return False
+
+
+def _stop_service() -> None:
+    """Stop W&B's process beside this one, and the wait for it at the end of this one."""
+    from wandb.sdk import wandb_setup
+    from wandb.sdk.lib.service import service_token
+
+    setup: Any = wandb_setup.singleton()
+    connection: Any = setup._connection
+    if connection is None or connection._proc is None:
+        return
+    if connection._cleanup is not None:
+        connection._cleanup()
+    os.kill(connection._proc._process.pid, signal.SIGKILL)
+    service_token.clear_service_in_env()
+    setup._connection = None  # the next run of this process starts one of its own
 
 
 def run_settings() -> Any:
