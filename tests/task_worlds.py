@@ -164,6 +164,9 @@ class World(LightningDataModule):
         first = self.batches["val"][0]
         return {key: value[:count] for key, value in first.items()}  # type: ignore[return-value]
 
+    def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        return [None] * len(ids)
+
     def _loader(self, stage: str) -> "DataLoader[Batch]":
         mine = self.batches[stage]
         if self.trainer is not None and stage != "train":

@@ -45,6 +45,8 @@ WALLS = {
     "torchvision": ("models/",),
     "torchgeo": ("models/", "datasets/torchgeo_build.py"),
     "wandb": ("tracking/",),
+    "wandb_workspaces": ("tracking/publish.py",),
+    "captum": ("tracking/insight.py",),
     "matplotlib": ("figures/",),
     "sklearn": ("models/",),
     "skops": ("models/",),
@@ -60,7 +62,7 @@ WALLS = {
 LAZY = (
     *("segmentation_models_pytorch", "timm", "torchvision", "torchgeo"),
     *("matplotlib", "wandb", "geopandas", "kornia", "optuna", "pyarrow", "sklearn", "skops"),
-    *("onnx", "onnxruntime", "openvino"),
+    *("onnx", "onnxruntime", "openvino", "wandb_workspaces", "captum"),
 )
 
 # What importing a module of these must not load, directly or through other modules of eoseg.

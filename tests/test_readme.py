@@ -46,7 +46,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "configs").mkdir()
     (folder / "configs" / "demo.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     make_world(folder / "data" / "demo", scenes=3, size=256, unseen_size=(150, 170))
-    for name in ("tune/demo.yaml", "course/change.yaml"):
+    for name in ("tune/demo.yaml", "sweeps/demo.yaml", "course/change.yaml"):
         (folder / "configs" / name).parent.mkdir()
         (folder / "configs" / name).write_text((ROOT / "configs" / name).read_text())
     make_course_world(folder / "data" / "course", size=96)  # the least with change in every place

@@ -222,6 +222,6 @@ def test_the_reader_of_the_tree_joins_folders_and_names() -> None:
 def test_each_dependency_gives_the_reason_for_its_bound() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     requirements = text[text.index("dependencies = [") : text.index("[project.scripts]")]
-    entries = re.findall(r'^(?:\s+"|wandb = ).*$', requirements, flags=re.MULTILINE)
+    entries = re.findall(r'^(?:\s+"|(?:wandb|explain|tensorboard) = ).*$', requirements, flags=re.MULTILINE)
     assert len(entries) > 15
     assert [line for line in entries if "#" not in line] == []

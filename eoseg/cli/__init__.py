@@ -37,6 +37,7 @@ COMMANDS = {
     "accuracy": ("accuracy", "estimate accuracy and areas of a map from a filled sample"),
     "report": ("report", "write one page about a run, and its model card"),
     "models": ("models", "list the models and their options"),
+    "dashboard": ("dashboard", "write what W&B shows of a task, and publish it"),
     "describe": ("describe", "say what is in a checkpoint or a scene"),
 }
 """Command, its module and what it does, in the order in which people meet them."""

@@ -72,16 +72,24 @@ def fit_and_test(
     return fitted, train("test", [str(fitted), "--verbose=false", *run_options])
 
 
-_SHORT = {"--no-wandb": "--run.wandb=false", "--allow-leakage": "--allow_leakage=true"}
+_SHORT = {
+    "--no-wandb": "--run.wandb=false",
+    "--allow-leakage": "--allow_leakage=true",
+    "--register": "--run.register",
+}
 
 
 def expand(command: str, argv: Sequence[str]) -> list[str]:
-    """Write out the short forms: a run folder, `--no-wandb`, `--allow-leakage` and `--batch-size`.
+    """Write out the short forms: a run folder, `--no-wandb`, `--allow-leakage`, `--register` and `--batch-size`.
 
     Raises:
         ConfigError: A run folder is not one, or a batch size is no number.
     """
     arguments = [_SHORT.get(item, item) for item in argv]
+    arguments = [
+        f"--run.register={item.removeprefix('--register=')}" if item.startswith("--register=") else item
+        for item in arguments
+    ]
     if command != "fit" and "--allow-leakage" in argv:
         raise ConfigError(
             f"--allow-leakage is for 'eoseg fit', whose split 'eoseg {command}' takes over. Leave it out."
@@ -99,13 +107,13 @@ def expand(command: str, argv: Sequence[str]) -> list[str]:
             f"'{folder}' is not the folder of a finished run: it has no {', '.join(missing)}. Name a folder "
             "that 'eoseg fit' made, or use --config and --ckpt_path."
         )
-    short = [f"--config={needed['config.yaml']}", f"--ckpt_path={needed['model.ckpt']}"]
+    given = [f"--config={needed['config.yaml']}", f"--ckpt_path={needed['model.ckpt']}"]
     # Trained on a cluster, tested anywhere: with the devices that there are.
-    short += ["--trainer.devices=auto", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
+    given += ["--trainer.devices=auto", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
     if load_config(str(needed["config.yaml"])).get("data", {}).get("class_path", "").endswith("SceneData"):
         # Other data follow from the configuration; that their split is the same is checked by its hash.
-        short.append(f"--data.init_args.split.path={needed['split.json']}")
-    return [*short, *arguments[1:]]
+        given.append(f"--data.init_args.split.path={needed['split.json']}")
+    return [*given, *arguments[1:]]
 
 
 def _with_batch_size(command: str, arguments: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eoseg.cli.arguments import label_value, require_free
+from eoseg.cli.wandb_log import add_wandb_options, log_evaluation, read_model, wandb_mode
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 
@@ -33,6 +34,10 @@ def main(command: str, argv: list[str]) -> None:
         raise ConfigError("--sample is a section of the page: add --page FILE.html, or use 'eoseg accuracy'.")
     if options.part is not None and options.split is None:
         raise ConfigError("--part is a part of a split: add --split split.json, or leave it out.")
+    if options.model is not None and not options.wandb:
+        raise ConfigError("--model says in W&B what made the map: add --wandb, or leave it out.")
+    mode = wandb_mode(wanted=options.wandb, project=options.project)
+    model = None if options.model is None else read_model(options.model, options.map)
     ignore = [label_value(text) for text in options.ignore]
     evaluation = evaluate_map(
         options.map,
@@ -55,6 +60,11 @@ def main(command: str, argv: list[str]) -> None:
     if options.page is not None:
         _write_page(options, ignore, argv, evaluation)
         print(f"Written: {options.page}")
+    if mode != "absent":
+        files = [path for path in (options.out, options.page) if path is not None]
+        log_evaluation(
+            Path(options.map), evaluation.to_dict(), files, model, project=options.project, mode=mode
+        )
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -114,6 +124,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--draws", type=int, default=1000, help="draws for the intervals (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of these draws (default: 0)")
+    add_wandb_options(parser, "the figures").add_argument(
+        "--model", type=Path, metavar="CHECKPOINT", help="the checkpoint that made the map, to be named there"
+    )
     return parser
 
 

@@ -10,6 +10,7 @@ from eoseg.cli.arguments import add_reading_options, count, progress_bar, requir
 from eoseg.cli.launch import is_launched, launch
 from eoseg.cli.prediction_report import print_estimate, print_prediction
 from eoseg.cli.seam_map import require_seam_map, write_seam_map
+from eoseg.cli.wandb_log import add_wandb_options, log_map, wandb_mode
 from eoseg.errors import BusyError, ConfigError, OutputError
 from eoseg.geo.remote import scene_name
 from eoseg.progress import Progress
@@ -29,6 +30,7 @@ def main(command: str, argv: list[str]) -> None:
     arguments = _parser(command).parse_args(argv)
     checkpoint, scenes = Path(arguments.checkpoint), list(arguments.scenes)
     require_input(checkpoint, scenes)
+    arguments.wandb = wandb_mode(wanted=arguments.wandb, project=arguments.project)
 
     from eoseg.models.checkpoint import load_network, read_checkpoint  # imports torch
     from eoseg.predict import find_rank, keep_freed_memory
@@ -126,6 +128,8 @@ def _map(
             "To make it anew: --overwrite."
             + (" Seams are checked when a map is made." if options.check_seams else "")
         )
+    if arguments.wandb != "absent" and (prediction is not None or not is_together):
+        log_map(job.target, arguments, recipe)
 
 
 def _watch(jobs: "list[_Job]", report: "Callable[[Progress], None]") -> None:
@@ -285,6 +289,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
     work.add_argument("--no-progress", action="store_true", help="no progress bar")
+    add_wandb_options(parser, "each map")
     return parser
 
 

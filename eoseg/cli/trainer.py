@@ -2,10 +2,8 @@
 
 import json
 import logging
-import math
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -14,12 +12,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from eoseg.cli.leakage_gate import audit_before_training, keep_audit, leakage_record
 from eoseg.cli.measured import measured_content
 from eoseg.cli.output import OneLineParser, Progress, own_error, quiet
 from eoseg.cli.processes import end_with_parent, run_all
+from eoseg.cli.run_config import RunConfig
 from eoseg.cli.scaling import (
     ManyProcesses,
     callbacks,
@@ -44,15 +44,16 @@ from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkp
 from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
-from eoseg.spatial_blocks import CELL
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
-from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
 from eoseg.tracking.data_wait import DataWait
-from eoseg.tracking.loggers import finish_wandb, make_loggers
+from eoseg.tracking.identity import keep_models
+from eoseg.tracking.loggers import finish_wandb, require_tensorboard
 from eoseg.tracking.openings import FILE, open_test_set
 from eoseg.tracking.preemption import PreemptedError
 from eoseg.tracking.protocol import LeftOut, require_unseen, training_record
+from eoseg.tracking.recorders import recorders, run_loggers
 from eoseg.tracking.run_folder import create_run_folder, is_requeued, write_environment
+from eoseg.tracking.wandb_mode import Mode, choose_mode
 
 logger = logging.getLogger(__name__)
 
@@ -64,51 +65,6 @@ DATA = (SceneData, ChipFileData, TableData, TorchGeoData)
 
 # A schema is never written in a configuration: the data give it.
 jsonargparse.set_parsing_settings(subclasses_enabled=[Schema])
-
-
-@dataclass(frozen=True)  # no slots: jsonargparse reads defaults from __dict__
-class RunConfig:
-    """Where a run goes and how it is logged.
-
-    Args:
-        folder: Folder of all runs; each run makes its own below it.
-        name: Name of the run; by default that of the configuration file.
-        wandb: Log to Weights & Biases (offline without a login) beside metrics.csv.
-        project: Project in W&B.
-        group: Group in W&B, such as the experiment that several seeds belong to.
-        tags: Tags in W&B.
-        panels_every: Epochs between pictures of the fixed validation chips; 0 for none.
-        block_size: Side in pixels of the blocks that intervals of `validate` and `test` are drawn from: 64
-            times a power of two; by default as large as leaves 30 blocks.
-        resume: Folder of a run to go on with, from its last checkpoint; it is begun where there is none yet.
-        checkpoint_minutes: Minutes between checkpoints inside an epoch, beside that at its end; 0 for none.
-        compile: Compile the network (torch.compile): minutes at the start, faster steps on a GPU.
-        connect_seconds: How long processes on other nodes wait for the first one of a training.
-    """
-
-    folder: str = "runs"
-    name: str | None = None
-    wandb: bool = True
-    project: str = "eoseg"
-    group: str | None = None
-    tags: tuple[str, ...] = ()
-    panels_every: int = 5
-    block_size: int | None = None
-    resume: str | None = None
-    checkpoint_minutes: float = 30.0
-    compile: bool = False
-    connect_seconds: float = 600.0
-
-    def __post_init__(self) -> None:
-        cells = (CELL if self.block_size is None else self.block_size) / CELL
-        if cells < 1 or not math.log2(cells).is_integer():
-            raise ConfigError(
-                f"run.block_size is {CELL} px times a power of two, such as {2 * CELL}; found "
-                f"{self.block_size}."
-            )
-        for name in ("checkpoint_minutes", "connect_seconds"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"run.{name} must not be negative; found {getattr(self, name)}.")
 
 
 def run(command: str, arguments: list[str]) -> Path:
@@ -214,6 +170,14 @@ class EosegCLI(LightningCLI):
         chosen = self._get(self.config_init, "trainer", default={})
         data = cast(EOData, self.datamodule)
         self._look_at(data)
+        mine = chosen.get("logger") in (None, True)
+        if not mine and (options.tensorboard or options.register):
+            raise ConfigError(
+                "run.tensorboard and run.register are for eoseg's own loggers, but trainer.logger names "
+                "others. Leave one of them out."
+            )
+        require_tensorboard(wanted=options.tensorboard)
+        mode = choose_mode(wanted=options.wandb) if mine else "absent"  # a wrong key leaves no run folder
         kwargs |= parts_of_trainer(chosen, cast(Task, self.model))
         resume = self.subcommand == "fit" and (self._goes_on_in is not None or is_requeued())
         self.run_folder = data.run_folder = create_run_folder(
@@ -223,19 +187,12 @@ class EosegCLI(LightningCLI):
         if path is not None:
             self.config_init[self.subcommand]["ckpt_path"] = path
         kwargs["default_root_dir"] = str(self.run_folder)
-        if chosen.get("logger") in (None, True):
-            kwargs["logger"] = make_loggers(
-                self.run_folder,
-                project=options.project,
-                name=f"{self.run_folder.parent.name}/{self.run_folder.name}",
-                group=options.group,
-                tags=options.tags,
-                use_wandb=options.wandb,
-            )
-        mine = self._own_callbacks(options)
+        if mine:
+            kwargs["logger"] = self._own_loggers(options, mode)
+        own = self._own_callbacks(options)
         if chosen.get("enable_progress_bar") is False:
-            mine = [callback for callback in mine if not isinstance(callback, Progress)]
-        chosen["callbacks"] = [*(chosen.get("callbacks") or []), *mine]
+            own = [callback for callback in own if not isinstance(callback, Progress)]
+        chosen["callbacks"] = [*(chosen.get("callbacks") or []), *own]
         trainer = super().instantiate_trainer(**kwargs)
         self._record(trainer)
         self._started = time.perf_counter()
@@ -333,6 +290,8 @@ class EosegCLI(LightningCLI):
         if not self.trainer.is_global_zero or not best.best_model_path:
             return
         model = export_checkpoint(Path(best.best_model_path), self.run_folder / "model.ckpt")
+        last = Path(best.last_model_path).resolve() if best.last_model_path else None
+        keep_models(self.trainer, model, last, register=self._get(self.config_init, "run").register)
         score = f"{cast(Task, self.model).monitor} {best.best_model_score:.3f}"
         print(f"\nBest checkpoint ({score}): {model}")
         if isinstance(self.model, SegmentationTask) and isinstance(self.datamodule, SceneData):
@@ -367,10 +326,29 @@ class EosegCLI(LightningCLI):
                 data.chip_size,
             )
 
+    def _own_loggers(self, options: RunConfig, mode: Mode) -> list[Logger]:
+        return run_loggers(
+            self.run_folder,
+            cast(EOData, self.datamodule),
+            command=str(self.subcommand),
+            task=type(self.model).__name__,
+            project=options.project,
+            group=options.group,
+            tags=options.tags,
+            mode=mode,
+            checkpoint=self._get(self.config_init, "ckpt_path"),
+            tensorboard=options.tensorboard,
+        )
+
     def _own_callbacks(self, options: RunConfig) -> list[Callback]:
-        mine: list[Callback] = [Progress(leave=True), ConfusionPanel(self.run_folder)]
-        if options.panels_every:
-            mine.append(ChipPanels(self.run_folder, every_n_epochs=options.panels_every))
+        mine: list[Callback] = [Progress(leave=True)]
+        mine += recorders(
+            self.run_folder,
+            cast(EOData, self.datamodule),
+            training=self.subcommand == "fit",
+            panels_every=options.panels_every,
+            table_pictures=options.table_pictures,
+        )
         if self.subcommand == "fit":
             task = cast(Task, self.model)
             best = ModelCheckpoint(
@@ -383,7 +361,6 @@ class EosegCLI(LightningCLI):
             mine += [
                 LeftOut(),
                 best,
-                CheckpointArtifact(),
                 DataWait(),
                 *callbacks(self.run_folder, minutes=options.checkpoint_minutes),
             ]

@@ -1,6 +1,7 @@
 """What tasks, the command line and the dashboard ask of every datamodule."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -80,3 +81,16 @@ class EOData(LightningDataModule, ABC):
             stage: "train", "val" or "test".
             count: How many; fewer where the split has fewer.
         """
+
+    @property
+    def data_name(self) -> str:
+        """What people call the data."""
+        return type(self).__name__
+
+    def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        """Longitude and latitude of the middle of chips, None where nobody can say.
+
+        Args:
+            ids: As in a batch.
+        """
+        return [None] * len(ids)

@@ -20,6 +20,8 @@ from eoseg.datasets.item_split import SPLITS, ItemSplit
 from eoseg.datasets.items import ItemData, Places
 from eoseg.datasets.statistics import RunningMoments, band_statistics
 from eoseg.errors import DataError
+from eoseg.geo.position import lonlat
+from eoseg.geo.scene import Scene
 from eoseg.recipe import Schema, Statistics
 
 _log = logging.getLogger(__name__)
@@ -165,6 +167,18 @@ class ChipFileData(ItemData):
             classes=[entry.name for entry in self.chips.map_classes],
             groups=found.groups,
         )
+
+    def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        """Longitude and latitude of the middle of chips, None where a file does not say where it lies."""
+        if not self.schema.pixel_metres:
+            return [None] * len(ids)  # no need to open each: the first has no CRS
+        paths = dict(zip(self.chip_list.files, self.chip_list.paths, strict=True))
+        found = []
+        for name in ids:
+            with Scene(paths[name]) as scene:
+                grid = scene.grid
+            found.append(lonlat(grid, row=grid.height / 2, col=grid.width / 2))
+        return found
 
     def setup(self, stage: str) -> None:
         """Say how much there is to learn from.

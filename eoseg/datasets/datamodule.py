@@ -1,7 +1,9 @@
 """The datamodule for scenes of one's own. Nothing but wiring."""
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -25,6 +27,7 @@ from eoseg.datasets.survey import LabelSurvey, survey_labels
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
 from eoseg.geo.erosion import Border
+from eoseg.geo.position import lonlat
 from eoseg.recipe import Plain, Schema, Statistics
 
 _log = logging.getLogger(__name__)
@@ -246,6 +249,20 @@ class SceneData(EOData):
         places = np.unique(np.linspace(0, len(chips) - 1, min(count, len(chips))).round().astype(int))
         dataset = ChipDataset(self.reader, border="isprs-full" if stage == "train" else self.border)
         return collate([dataset[chips[place]] for place in places])
+
+    @property
+    def data_name(self) -> str:
+        """The name of the folder that the scenes lie in, where there is one."""
+        return Path(self.scenes.root or "").name or type(self).__name__
+
+    def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        """Longitude and latitude of the middle of chips, None where a scene has no CRS."""
+        found = []
+        for name in ids:
+            scene, _, corner = name.rpartition("@")
+            row, col = (int(number) + self.chip_size / 2 for number in corner.split(","))
+            found.append(lonlat(self.index.entry(scene).grid, row=row, col=col))
+        return found
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Augment training chips on the device; Lightning's hook."""

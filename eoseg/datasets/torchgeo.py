@@ -201,6 +201,11 @@ class TorchGeoData(EOData):
             "images": {split: len(held) for split, held in names.items()},
         }
 
+    @property
+    def data_name(self) -> str:
+        """The data set of torchgeo."""
+        return type(self.module).__name__.removesuffix("DataModule")
+
     def has(self, stage: str) -> bool:
         """Whether a split holds any image."""
         return stage in self.sources

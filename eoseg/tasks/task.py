@@ -86,6 +86,7 @@ class Task(LightningModule, ABC):
         self.scheduler_config = scheduler
         self.statistics: Statistics | None = None
         self.provenance: dict[str, Plain] = {}
+        self._answer: Tensor | None = None
         averaged = optimizer.average is not None or optimizer.ema is not None
         self._average = AverageWeights(optimizer.average, decay=optimizer.ema) if averaged else None
         self._losses = {stage: LossMean() for stage in ("val", "test")}
@@ -157,6 +158,7 @@ class Task(LightningModule, ABC):
         self.check_and_log(loss, batch, stage)
         if stage != "train":
             self.count(logits, batch, stage)
+            self._answer = logits.detach()
         return loss
 
     def check_and_log(self, loss: Tensor, batch: Batch, stage: str) -> None:
@@ -187,15 +189,17 @@ class Task(LightningModule, ABC):
         cast(LightningOptimizer, self.optimizers()).step()
         return None
 
-    def validation_step(self, batch: Batch) -> None:
-        """Lightning's hook."""
+    def validation_step(self, batch: Batch) -> Tensor | None:
+        """Lightning's hook; gives the logits to the callbacks."""
         if self.fitted_body is not None and self.trainer.sanity_checking:
-            return  # nothing is learned yet
+            return None  # nothing is learned yet
         self.step(batch, "val")
+        return self._answer
 
-    def test_step(self, batch: Batch) -> None:
-        """Lightning's hook."""
+    def test_step(self, batch: Batch) -> Tensor | None:
+        """Lightning's hook; gives the logits to the callbacks."""
         self.step(batch, "test")
+        return self._answer
 
     def on_validation_epoch_start(self) -> None:
         """Start counting afresh; a network that is fitted in one go learns now."""

@@ -1,27 +1,29 @@
-"""What a run leaves behind beside its figures: pictures of chips, confusion matrices, the checkpoint.
+"""What a run leaves behind beside its figures: pictures of chips, confusion matrices.
 
-Everything is written into the run folder, and to W&B where a run has it. All work is done on rank zero,
-from figures that are summed over the processes already.
+Everything is written into the run folder, and shown in W&B and TensorBoard where a run has them. All work is
+done on rank zero, from figures that are summed over the processes already.
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 
 from eoseg.errors import ConfigError
+from eoseg.figures import Rgb, confusion_image
 from eoseg.files import write_atomically
 from eoseg.models import Kind
-from eoseg.recipe import Recipe, Schema
-from eoseg.tracking.charts import artifact_metadata, label_csv, matrix_csv, wandb_labels, wandb_matrices
-from eoseg.tracking.loggers import STEP, wandb_run
-from eoseg.tracking.panel_files import wandb_images, write_panels
-from eoseg.tracking.panels import ChipSource, PicturedTask, make_panels
+from eoseg.recipe import Schema
+from eoseg.tracking.board import has_board, is_due, is_fitting, numbered, show
+from eoseg.tracking.charts import label_csv, matrix_csv, wandb_labels, wandb_matrices
+from eoseg.tracking.loggers import wandb_run
+from eoseg.tracking.panel_files import legend, sheet, strip, wandb_images, write_panels
+from eoseg.tracking.panels import ChipSource, Panel, PicturedTask, make_panels
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +39,6 @@ class RecordedTask(Protocol):
 
     def label_tables(self, stage: str) -> NDArray[np.int64]:
         """A table `(2, 2)` for each label, rows reference, columns answer; for several labels per chip."""
-
-    def recipe(self) -> Recipe:
-        """What the checkpoint says beside its weights."""
 
 
 class ChipPanels(Callback):
@@ -76,7 +75,7 @@ class ChipPanels(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show validation chips."""
-        if _is_due(trainer, self.every_n_epochs):
+        if trainer.is_global_zero and is_due(trainer, self.every_n_epochs):
             self._show(trainer, pl_module, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,21 +91,37 @@ class ChipPanels(Callback):
             return
         with isolate_rng():
             panels = make_panels(module, source, stage, self.count)
-        folder = (
-            self.run_folder / "panels" / (f"epoch_{trainer.current_epoch:04d}" if _fits(trainer) else stage)
-        )
+        name = f"epoch_{trainer.current_epoch:04d}" if is_fitting(trainer) else stage
+        folder = self.run_folder / "panels" / name
         write_panels(folder, panels, schema, kind=kind, statistics=source.statistics)
-        run = wandb_run(trainer)
-        if run is not None:
-            images = [image for panel in panels for image in wandb_images(panel, schema, kind)]
-            run.log({f"{stage}/chips": images, STEP: _step(trainer)})
+        if not has_board(trainer):
+            return
+        overlays = {}
+        if wandb_run(trainer) is not None:
+            overlays = {
+                f"{stage}/chips": [part for panel in panels for part in wandb_images(panel, schema, kind)]
+            }
+        show(trainer, panel_pictures(panels, schema, kind, source, stage), charts=overlays)
+
+
+def panel_pictures(
+    panels: Sequence[Panel], schema: Schema, kind: Kind, source: ChipSource, stage: str
+) -> dict[str, dict[str, Rgb]]:
+    """Panels as pictures by name: a strip of each in the classes' colours with a legend, or one grid."""
+    if kind == "classification":
+        return {f"{stage}/grid": {"what each chip is, in red what the network takes it for": sheet(panels)}}
+    strips = numbered([(panel.caption, strip(panel)) for panel in panels])
+    return {
+        f"{stage}/strips": strips,
+        f"{stage}/legend": {"colours of the strips": legend(panels, schema, kind, source.statistics)},
+    }
 
 
 class ConfusionPanel(Callback):
-    """Write the confusion matrix as CSV, and show it in W&B: raw, by reference class, figures per class.
+    """Write the confusion matrix as CSV, and show it: raw, by reference class, and in W&B figures per class.
 
     Where chips have several labels, it is a row for each label; a quantity has no matrix. The CSV file is
-    that of the last validation or test; W&B gets every n-th and the last.
+    that of the last validation or test; W&B and TensorBoard get every n-th and the last.
     """
 
     def __init__(self, run_folder: Path, *, every_n_epochs: int = 5) -> None:
@@ -131,19 +146,21 @@ class ConfusionPanel(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the matrix of the validation split."""
         if trainer.is_global_zero and not trainer.sanity_checking:
-            self._record(trainer, pl_module, "val", to_wandb=_is_due(trainer, self.every_n_epochs))
+            self._record(trainer, pl_module, "val", shown=is_due(trainer, self.every_n_epochs))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the matrix of the test split."""
         if trainer.is_global_zero:
-            self._record(trainer, pl_module, "test", to_wandb=True)
+            self._record(trainer, pl_module, "test", shown=True)
 
-    def _record(self, trainer: Trainer, module: LightningModule, stage: str, *, to_wandb: bool) -> None:
+    def _record(self, trainer: Trainer, module: LightningModule, stage: str, *, shown: bool) -> None:
         if not hasattr(module, "matrix"):
             return  # what it learns is no class
         task = cast(RecordedTask, module)
         names = task.schema.class_names
-        run = wandb_run(trainer) if to_wandb else None
+        board = shown and has_board(trainer)
+        run = wandb_run(trainer) if board else None
+        pictures: dict[str, dict[str, Rgb]] = {}
         if task.schema.multilabel:
             tables = task.label_tables(stage)
             write_atomically(self.run_folder / f"labels_{stage}.csv", label_csv(tables, names))
@@ -153,47 +170,15 @@ class ConfusionPanel(Callback):
             write_atomically(self.run_folder / f"confusion_{stage}.csv", matrix_csv(matrix, names))
             unit = "chips" if task.kind == "classification" else "pixels"
             charts = {} if run is None else wandb_matrices(matrix, names, stage, unit=unit)
-        if run is not None:
-            run.log({**charts, STEP: _step(trainer)})
+            if board:
+                pictures = {f"{stage}/matrix": matrix_pictures(matrix, names)}
+        if board:
+            show(trainer, pictures, charts=charts)
 
 
-class CheckpointArtifact(Callback):
-    """Give W&B the best checkpoint, with its recipe, when the training has ended.
-
-    The file is referred to where it lies and not copied; an offline run uploads it with `wandb sync`.
-    """
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the artifact."""
-        run = wandb_run(trainer) if trainer.is_global_zero else None
-        if run is None:
-            return
-        best = str(getattr(trainer.checkpoint_callback, "best_model_path", ""))
-        if not best:
-            _log.warning("W&B gets no checkpoint: the run ended before the first one was saved.")
-            return
-        import wandb
-
-        recipe = cast(RecordedTask, pl_module).recipe()
-        artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=artifact_metadata(recipe))
-        artifact.add_file(best, name="model.ckpt", policy="immutable", skip_cache=True)
-        run.log_artifact(artifact, aliases=["best"])
-
-
-def _step(trainer: Trainer) -> int:
-    """The step under which Lightning logs the figures of the same moment."""
-    return max(0, trainer.global_step - 1)
-
-
-def _fits(trainer: Trainer) -> bool:
-    return trainer.state.fn == TrainerFn.FITTING
-
-
-def _is_due(trainer: Trainer, every: int) -> bool:
-    """Whether this validation is one to show: each n-th of a training, its last, and any other."""
-    if trainer.sanity_checking or not trainer.is_global_zero:
-        return False
-    if not _fits(trainer):
-        return True
-    done = trainer.current_epoch + 1
-    return done % every == 0 or done == trainer.max_epochs or trainer.should_stop
+def matrix_pictures(matrix: NDArray[np.int64], names: Sequence[str]) -> dict[str, Rgb]:
+    """The matrix as two pictures: counts, and shares of each reference class."""
+    return {
+        "counts": confusion_image(matrix, names),
+        "share of each reference class": confusion_image(matrix, names, normalize=True),
+    }

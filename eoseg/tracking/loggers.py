@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import logging
 import os
 from argparse import Namespace
 from collections.abc import Sequence
@@ -11,21 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
-from eoseg.tracking.run_folder import process_rank
+from eoseg.models.checkpoint_file import load_values
+from eoseg.tracking.wandb_mode import ID_FILE, ID_KEY, Mode, choose_mode, close_run, run_settings
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
 
 STEP = "trainer/global_step"
 """The one x-axis of all W&B charts."""
-
-_ID_FILE = "wandb_run_id.txt"
-_log = logging.getLogger(__name__)
 
 
 def make_loggers(
@@ -35,13 +32,16 @@ def make_loggers(
     name: str,
     group: str | None = None,
     tags: Sequence[str] = (),
+    job_type: str | None = None,
     use_wandb: bool = True,
+    mode: Mode | None = None,
+    continues: Path | None = None,
+    tensorboard: bool = False,
 ) -> list[Logger]:
     """Make the loggers of a run.
 
-    W&B chooses its mode itself (`WANDB_MODE`, `wandb offline`); only where it would ask for a login, the
-    run is kept offline in the run folder instead. The id of the W&B run is kept in the run folder, so that
-    a resumed run goes on in the same place. Nothing is started before the first figure is logged.
+    The id of the W&B run is kept in the run folder and in the checkpoints, so that a resumed run goes on in
+    the same place. Nothing is started before the first figure is logged.
 
     Args:
         run_folder: The folder of the run; gets `metrics.csv`, `wandb/` and `wandb_run_id.txt`.
@@ -49,38 +49,55 @@ def make_loggers(
         name: The name of the run.
         group: W&B group, such as the seeds of one experiment.
         tags: W&B tags.
+        job_type: What kind of run it is, such as "train".
         use_wandb: False leaves W&B out.
+        mode: From `choose_mode`, where it was asked before.
+        continues: The checkpoint from which a training goes on.
+        tensorboard: Log for TensorBoard too, into `tensorboard/`.
+
+    Raises:
+        ConfigError: The W&B login is wrong, or TensorBoard is not installed.
     """
     loggers: list[Logger] = [MetricsFile(run_folder)]
-    if not use_wandb:
-        return loggers
-    if importlib.util.find_spec("wandb") is None:
-        if process_rank() == 0:
-            _log.warning("W&B is not installed: figures go to metrics.csv alone (pip install wandb).")
+    if tensorboard:
+        require_tensorboard(wanted=True)
+        loggers.append(TensorBoardLogger(run_folder, name="tensorboard", version="", default_hp_metric=False))
+    mode = choose_mode(wanted=use_wandb) if mode is None else mode
+    if mode == "absent":
         return loggers
     # Tables and artifacts are staged where W&B keeps its data, which is the home folder unless told
     # otherwise: not writable on some clusters, and not found again from the login node.
     os.environ.setdefault("WANDB_DATA_DIR", str((run_folder / "wandb").resolve()))
     os.environ.setdefault("WANDB_QUIET", "true")  # the figures stand in metrics.csv, and above, already
-    mode = None if process_rank() > 0 else _mode(run_folder)
-    loggers.append(WandbRun(run_folder, project=project, name=name, group=group, tags=tuple(tags), mode=mode))
+    loggers.append(
+        WandbRun(
+            run_folder,
+            project=project,
+            name=name,
+            group=group,
+            tags=tuple(tags),
+            job_type=job_type,
+            mode="offline" if mode == "offline" else None,
+            continues=continues,
+        )
+    )
     return loggers
 
 
 def wandb_run(trainer: Trainer) -> "Run | None":
-    """The W&B run of a trainer, or None where it has none. Ask on rank zero alone."""
+    """The W&B run of a trainer, or None where it has none or W&B is disabled. Ask on rank zero alone."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             run: Run = logger.experiment
-            return run
+            return None if run.disabled else run
     return None
 
 
 def finish_wandb(trainer: Trainer) -> None:
-    """End the W&B run, where there is one, so that all of it is on disk."""
-    run = wandb_run(trainer)
-    if run is not None:
-        run.finish()
+    """End the W&B run, where there is one, so that all of it is on disk; say how to upload what was not."""
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, WandbLogger):
+            close_run(cast("Run", logger.experiment), Path(trainer.default_root_dir))
 
 
 class MetricsFile(CSVLogger):
@@ -125,7 +142,9 @@ class WandbRun(WandbLogger):
         name: str,
         group: str | None,
         tags: tuple[str, ...],
-        mode: Literal["offline"] | None,
+        job_type: str | None = None,
+        mode: Literal["offline"] | None = None,
+        continues: Path | None = None,
     ) -> None:
         """Prepare a run, which starts when something is logged.
 
@@ -135,12 +154,21 @@ class WandbRun(WandbLogger):
             name: The name of the run.
             group: W&B group.
             tags: W&B tags.
+            job_type: What kind of run it is.
             mode: None lets W&B choose.
+            continues: The checkpoint from which a training goes on.
         """
-        id_file = run_folder / _ID_FILE
-        known = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
+        id_file = run_folder / ID_FILE
         super().__init__(
-            name=name, project=project, save_dir=run_folder, id=known, group=group, tags=tags, mode=mode
+            name=name,
+            project=project,
+            save_dir=run_folder,
+            id=_known_id(id_file, continues),
+            group=group,
+            tags=tags,
+            job_type=job_type,
+            mode=mode,
+            settings=run_settings(),
         )
         self._wandb_init.pop("anonymous", None)  # W&B warns of it in every run
         self._id_file = id_file
@@ -168,27 +196,23 @@ class WandbRun(WandbLogger):
         return run
 
 
-def _mode(run_folder: Path) -> Literal["offline"] | None:
-    """Choose "offline" where W&B would ask for a login; otherwise leave the choice to W&B."""
-    import wandb
-    from wandb.sdk.lib import wbauth
-
-    settings: Any = wandb.setup().settings
-    if settings.mode == "offline":
-        _say_offline(run_folder, "as its settings say")
+def _known_id(id_file: Path, continues: Path | None) -> str | None:
+    """The id that the run has had so far: of its folder, else of the checkpoint from which it goes on."""
+    if id_file.is_file():
+        return id_file.read_text(encoding="utf-8").strip()
+    if continues is None or not continues.is_file():
         return None
-    if settings.mode != "online" or os.environ.get("WANDB_MODE"):
-        return None
-    login = wbauth.authenticate_session(
-        host=settings.base_url, source="eoseg", prompt=False, update_session=False
-    )
-    if login is not None:
-        return None
-    _say_offline(run_folder, "as no login was found")
-    return "offline"
+    found = load_values(continues).get(ID_KEY)
+    return found if isinstance(found, str) else None
 
 
-def _say_offline(run_folder: Path, why: str) -> None:
-    _log.info(
-        "W&B stays offline, %s. To upload the run later: wandb sync %s/wandb/offline-run-*", why, run_folder
-    )
+def require_tensorboard(*, wanted: bool) -> None:
+    """Refuse to log for TensorBoard where it is not installed.
+
+    Raises:
+        ConfigError: It is wanted and not installed.
+    """
+    if wanted and not any(importlib.util.find_spec(name) for name in ("tensorboard", "tensorboardX")):
+        raise ConfigError(
+            'run.tensorboard needs TensorBoard, which is not installed: pip install "eoseg[tensorboard]".'
+        )

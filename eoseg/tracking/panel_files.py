@@ -43,12 +43,12 @@ def write_panels(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if kind == "classification":
-            (folder / "chips.png").write_bytes(png_bytes(_sheet(panels)))
+            (folder / "chips.png").write_bytes(png_bytes(sheet(panels)))
             return
-        (folder / "legend.png").write_bytes(png_bytes(_legend(panels, schema, kind, statistics)))
+        (folder / "legend.png").write_bytes(png_bytes(legend(panels, schema, kind, statistics)))
         for number, panel in enumerate(panels):
             place = re.sub(r"[^\w.,-]+", "_", panel.id)[-80:]
-            (folder / f"{number:02d}_{place}.png").write_bytes(png_bytes(_strip(panel)))
+            (folder / f"{number:02d}_{place}.png").write_bytes(png_bytes(strip(panel)))
     except OSError as error:
         raise OutputError(
             f"Panels cannot be written to '{folder}': {error}. Check the folder and the free space."
@@ -59,18 +59,19 @@ def wandb_images(panel: Panel, schema: Schema, kind: Kind) -> list[Any]:
     """The chip as `wandb.Image`.
 
     Classes per pixel are masks over the last image (prediction, truth and error), which can be switched;
-    an earlier date comes as an image of its own before it. A quantity comes as one strip, a classified chip
-    with the answer in its caption.
+    the earlier date of a change comes as an image of its own before it, the dates of a series as a strip. A
+    quantity comes as one strip, a classified chip with the answer in its caption.
     """
     import wandb
 
     if panel.answer is not None:
-        reference, answer = panel.answer
         (image,) = panel.images.values()
-        return [wandb.Image(image, caption=f"{panel.id}: {reference or 'no label'}, answer {answer}")]
+        return [wandb.Image(image, caption=panel.caption)]
     if not panel.masks:
-        return [wandb.Image(_strip(panel), caption=panel.id)]
+        return [wandb.Image(strip(panel), caption=panel.caption)]
     *earlier, (_, last) = panel.images.items()
+    if kind == "series":
+        earlier = [(", ".join(panel.images), side_by_side(list(panel.images.values())))]
     names = {**dict(enumerate(schema.class_names)), IGNORE: "no label"}
     errors = {entry.values[0]: entry.name for entry in error_classes(schema, kind)} | {IGNORE: "no label"}
     masks = {
@@ -80,21 +81,23 @@ def wandb_images(panel: Panel, schema: Schema, kind: Kind) -> list[Any]:
     }
     return [
         *(wandb.Image(image, caption=f"{panel.id}, {name}") for name, image in earlier),
-        wandb.Image(last, masks=masks, caption=panel.id),
+        wandb.Image(last, masks=masks, caption=panel.caption),
     ]
 
 
-def _strip(panel: Panel) -> Rgb:
+def strip(panel: Panel) -> Rgb:
+    """One row of pictures: the images, and in the classes' own colours truth, prediction and errors."""
     pictures = [*panel.images.values(), *panel.results.values()]
     return side_by_side([enlarge(picture, at_least=_PANEL_SIZE) for picture in pictures])
 
 
-def _sheet(panels: Sequence[Panel]) -> Rgb:
+def sheet(panels: Sequence[Panel]) -> Rgb:
+    """Classified chips in rows, with what each is and what the network takes it for."""
     chips = [picture for panel in panels for picture in panel.images.values()]
     return contact_sheet(chips, [panel.answer for panel in panels if panel.answer is not None])
 
 
-def _legend(panels: Sequence[Panel], schema: Schema, kind: Kind, statistics: Statistics) -> Rgb:
+def legend(panels: Sequence[Panel], schema: Schema, kind: Kind, statistics: Statistics) -> Rgb:
     """What the pictures of a strip are, from left to right, and what their colours mean."""
     images = (
         "dates" if kind == "series" else " | ".join(panels[0].images)

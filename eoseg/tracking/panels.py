@@ -1,6 +1,7 @@
 """Fixed chips of a split, to be looked at: what the network saw, what is true, what it says."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from eoseg.figures import (
 from eoseg.models import Kind
 from eoseg.recipe import MapClass, Schema, Statistics
 from eoseg.tasks.task import usable
+from eoseg.tracking.chip_rows import named
 
 _MOST_DATES = 4
 """Dates of a series that are shown."""
@@ -42,6 +44,9 @@ class ChipSource(Protocol):
 
     def panel_chips(self, stage: str, count: int) -> Batch:
         """The same chips in every epoch and for any number of processes."""
+
+    def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        """Longitude and latitude of the middle of chips, None where nobody can say."""
 
 
 class PicturedTask(Protocol):
@@ -73,6 +78,22 @@ class Panel:
     """Truth, prediction and error as classes, where there are classes per pixel."""
     answer: tuple[str, str] | None = None
     """Of a whole chip: its reference, "" where there is none, and the network's answer."""
+    place: tuple[float, float] | None = None
+    """Longitude and latitude of its middle, where they are known."""
+    loss: float | None = None
+    """Its loss, where it was chosen by it."""
+
+    @property
+    def caption(self) -> str:
+        """What it shows: the chip, where it lies, its loss, its classes."""
+        parts = [self.id]
+        if self.place is not None:
+            parts.append("lon {:.5f}, lat {:.5f}".format(*self.place))
+        if self.loss is not None:
+            parts.append(f"loss {self.loss:.3f}")
+        if self.answer is not None:
+            parts.append(f"{self.answer[0] or 'no label'}, answer {self.answer[1]}")
+        return ": ".join([parts[0], "; ".join(parts[1:])]) if parts[1:] else self.id
 
 
 def error_classes(schema: Schema, kind: Kind) -> tuple[MapClass, ...]:
@@ -97,8 +118,27 @@ def make_panels(module: LightningModule, source: ChipSource, stage: str, count: 
         raise ConfigError(
             "Panels show what is true, but these chips have no labels. Set run.panels_every to 0."
         )
-    task, statistics = cast(PicturedTask, module), source.statistics
-    logits = _answers(module, batch, source.batch_size)
+    panels = panels_of(
+        cast(PicturedTask, module), batch, _answers(module, batch, source.batch_size), source.statistics
+    )
+    return located(panels, source)
+
+
+def located(panels: Sequence[Panel], source: ChipSource) -> list[Panel]:
+    """The same panels, with their places."""
+    places = source.places([panel.id for panel in panels])
+    return [replace(panel, place=place) for panel, place in zip(panels, places, strict=True)]
+
+
+def panels_of(task: PicturedTask, batch: Batch, logits: Tensor, statistics: Statistics) -> list[Panel]:
+    """Show chips beside what the network says of them.
+
+    Args:
+        task: The task.
+        batch: The chips, on the CPU, with labels.
+        logits: What the network says, on the CPU.
+        statistics: The stretch of the images and the scale of a quantity.
+    """
     truth = task.target(batch).numpy()
     places = range(len(batch["id"]))
     if task.schema.quantity is not None:
@@ -111,7 +151,7 @@ def make_panels(module: LightningModule, source: ChipSource, stage: str, count: 
             Panel(
                 batch["id"][place],
                 _images(batch, place, task.kind, statistics),
-                answer=(_named(truth[place], names), _named(classes[place], names)),
+                answer=(named(truth[place], names), named(classes[place], names)),
             )
             for place in places
         ]
@@ -199,10 +239,3 @@ def _images(batch: Batch, place: int, kind: Kind, statistics: Statistics) -> dic
     else:
         return {"image": rgb_image(image, statistics, valid)}
     return {name: rgb_image(image[date], statistics, valid[date]) for name, date in dates.items()}
-
-
-def _named(answer: NDArray[Any], names: list[str]) -> str:
-    """The name of a chip's class, or of all its labels."""
-    if answer.ndim:
-        return ", ".join(name for name, there in zip(names, answer, strict=True) if there) or "none"
-    return "" if answer == IGNORE else names[int(answer)]

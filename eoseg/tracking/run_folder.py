@@ -113,6 +113,14 @@ def is_requeued() -> bool:
     return int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
 
 
+def trained_as(checkpoint: Path) -> str | None:
+    """The name of the experiment that a checkpoint in a run folder is of; None where it lies elsewhere."""
+    for folder in (checkpoint.resolve().parent, checkpoint.resolve().parent.parent):
+        if (folder / "config.yaml").is_file() and (folder / "environment.json").is_file():
+            return folder.parent.name
+    return None
+
+
 def write_environment(folder: Path) -> dict[str, Plain]:
     """Record in `environment.json` what a run was made with.
 

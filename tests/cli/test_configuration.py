@@ -197,3 +197,9 @@ def test_a_run_to_go_on_with_is_its_configuration_and_its_folder(
         "--config=a.yaml",
         f"--run.resume={tmp_path}",
     ]
+
+
+@pytest.mark.parametrize("given", [["--register", "team/maps"], ["--register=team/maps"]])
+def test_a_registry_has_a_short_form(given: list[str]) -> None:
+    expanded = expand("fit", ["--config=c.yaml", *given])
+    assert " ".join(expanded).replace("=", " ") == "--config c.yaml --run.register team/maps"

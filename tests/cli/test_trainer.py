@@ -45,6 +45,8 @@ def _without_wandb() -> object:
         ("--data.init_args.scenes.classes=[soil,grass]", "value 2"),
         ("--data.init_args.chip_size=many", "chip_size"),
         ("--weights_only=false", "weights_only is always true"),
+        ("--run.register=land-cover", "--register is for W&B, which is switched off"),
+        ("--run.panels_every=-1", "numbers of at least 0; found -1 and 100"),
         ("--run.block_size=100", "run.block_size is 64 px times a power of two, such as 128; found 100"),
     ],
 )
@@ -167,3 +169,13 @@ def test_a_run_says_what_it_waited_for_and_takes_the_largest_batch_and_a_cache(
     assert 0 <= json.loads((latest / "figures.json").read_text())["figures"]["train/data_wait"] <= 1
     assert len(list((tmp_path / "cache").iterdir())) == 3
     main(["test", str(latest), "--no-wandb"])  # what the run was made with is in its configuration
+
+
+def test_options_of_own_loggers_beside_another_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, logger=False)
+    with pytest.raises(SystemExit):
+        main(["fit", f"--config={config}", f"--run.folder={tmp_path / 'runs'}", "--register=x"])
+    assert "but trainer.logger names others. Leave one of them out." in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import optuna
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from toy_world import write_config
-from wandb_server import ENTITY, SweepServer
+from wandb_server import ENTITY, SweepServer, draw
 
 from eoseg.cli import main
 from eoseg.cli.configuration import check_config, load_config
@@ -190,3 +191,29 @@ def test_two_runs_of_a_shipped_sweep_are_run_by_the_agent_of_wandb(path: Path, t
         assert exit_code == 0
         history = [record["history"]["item"] for record in records if record["type"] == "history"]
         assert best["value"] in [items[best["figure"]] for items in history if best["figure"] in items]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("model.init_args.encoder", "model.init_args.encodr", "Did you mean 'encoder'"),
+        ("data.init_args.batch_size", "data.init_arg.batch_size", "There is no option"),
+        ("model.init_args.optimizer.lr", "modle.init_args.optimizer.lr", "Did you mean '--model'"),
+    ],
+)
+def test_a_key_of_a_sweep_that_does_not_exist_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, right: str, wrong: str, told: str
+) -> None:
+    """With the command line that the agent makes of the file: `--key=value` for each parameter."""
+    monkeypatch.chdir(ROOT)
+    sweep = yaml.safe_load((ROOT / "configs" / "sweeps" / "demo.yaml").read_text())
+    options = draw({name.replace(right, wrong): one for name, one in sweep["parameters"].items()}, Random(0))
+    given = [f"--{name}={value}" for name, value in options.items()]
+    fixed = [item for item in sweep["command"] if item not in ("${env}", "eoseg", "${args_no_boolean_flags}")]
+    before = set((ROOT / "runs").iterdir()) if (ROOT / "runs").exists() else set()
+    with pytest.raises(SystemExit) as stopped:
+        main([*fixed, *given])
+    assert stopped.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert told in line
+    assert before == (set((ROOT / "runs").iterdir()) if (ROOT / "runs").exists() else set())

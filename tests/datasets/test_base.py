@@ -106,6 +106,26 @@ def test_validation_and_test_give_each_sample_once(data: EOData) -> None:
     assert len(set(seen)) == len(seen)
 
 
+def test_names_and_places_are_what_lineage_and_captions_ask_for(tmp_path: Path):
+    data = scenes(tmp_path / "scenes")
+    assert data.data_name == "scenes"
+    # Scene a begins 500 km east, on the central meridian of its zone; a chip is 16 px wide.
+    (left, right) = data.places(["a@0,-8", "a@0,0"])
+    assert left is not None
+    assert right is not None
+    assert left[0] == pytest.approx(9.0, abs=1e-9)
+    assert right[0] > 9.0
+    assert left[1] == pytest.approx(48.75, abs=0.01)
+
+
+def test_chips_without_place_and_tables_have_none(tmp_path: Path):
+    held = chips(tmp_path / "chips")
+    assert held.places(["crop/crop_0.png"]) == [None]
+    write_arrays(tmp_path)
+    table = TableData(table_of(tmp_path, "pixels.npz"))
+    assert table.places(["pixels.npz@3"]) == [None]
+
+
 def test_files_and_members_of_splits_are_named(data: EOData, make: Callable[[Path], EOData]) -> None:
     assert data.files()
     assert all(Path(path).is_file() for path in data.files())

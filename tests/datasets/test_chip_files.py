@@ -239,3 +239,16 @@ def test_eurosat_has_its_thousand_chips_of_each_class(real_data: Path):
     image, valid = data.store.read(np.array([0, 9999]))
     assert valid.all()
     assert 0 < image.mean() < 255
+
+
+def test_chips_with_a_crs_have_the_places_of_their_middles(tmp_path: Path):
+    for number, kind in enumerate(("crop", "lake", "town")):
+        for chip in range(3):
+            path = tmp_path / kind / f"{kind}_{chip}.tif"
+            write_chip(path, chip, size=8, origin=(5e5 - 40 + 1000 * number, 5.4e6))
+    data = chip_data(tmp_path, images="*/*.tif")
+    first, second = data.places(["crop/crop_0.tif", "lake/lake_0.tif"])
+    assert first is not None
+    assert second is not None
+    assert first[0] == pytest.approx(9.0, abs=1e-9)  # 8 px of 10 m around the central meridian
+    assert second[0] > first[0]

@@ -245,6 +245,10 @@ def test_the_split_is_recorded(folder: Path, tmp_path: Path):
     assert json.loads((data.run_folder / "statistics.json").read_text())["dtype"] == "uint16"
 
 
+def test_its_name_is_that_of_the_data_set(folder: Path):
+    assert data_of(folder, "eurosat").data_name == "EuroSAT"
+
+
 def ids(data: TorchGeoData) -> list[str]:
     return [name for batch in data.train_dataloader() for name in batch["id"]]
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 import wandb
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from task_worlds import HEIGHT, World, batch_of, evaluate, make_schema, make_statistics, use_local_models
 from torch import Tensor
@@ -19,7 +18,7 @@ from eoseg.batch import Batch
 from eoseg.errors import ConfigError, OutputError
 from eoseg.recipe import BandStatistics, Schema
 from eoseg.tasks import ChangeTask, ClassificationTask, RegressionTask, SegmentationTask, SeriesTask
-from eoseg.tracking.callbacks import CheckpointArtifact, ChipPanels, ConfusionPanel
+from eoseg.tracking.callbacks import ChipPanels, ConfusionPanel
 from eoseg.tracking.loggers import make_loggers
 
 type Records = list[dict[str, Any]]
@@ -36,11 +35,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Rec
         callbacks = [
             ChipPanels(run, every_n_epochs=2, count=3),
             ConfusionPanel(run, every_n_epochs=2),
-            ModelCheckpoint(run / "checkpoints", filename="best", monitor="val/miou", mode="max"),
-            CheckpointArtifact(),
         ]
         loggers = make_loggers(run, project="p", name="n")
-        trainer = make_trainer(run, loggers, callbacks, enable_checkpointing=True)
+        trainer = make_trainer(run, loggers, callbacks)
         quietly(trainer.fit, FakeTask(), FakeData())
         wandb.finish()
         yield run, read_run(run)
@@ -63,7 +60,9 @@ def test_wandb_has_the_chips_of_each_second_epoch_once(logged: tuple[Path, Recor
     steps = history(records, "val/chips")
     assert [item["trainer/global_step"] for item in steps] == [3, 7]
     for item in steps:
-        assert item["val/chips.captions"] == [f"val/scene one@{16 * number},0" for number in range(3)]
+        assert item["val/chips.captions"] == [
+            f"val/scene one@{16 * number},0: lon {7 + number}.00000, lat 46.50000" for number in range(3)
+        ]
         assert item["val/chips.count"] == 3
         for name in item["val/chips.filenames"]:
             assert np.asarray(Image.open(media(run, name))).shape == (16, 16, 3)
@@ -100,18 +99,20 @@ def test_wandb_has_the_confusion_matrix_from_counts(logged: tuple[Path, Records]
     assert charts.count('"panelDefId": "wandb/confusion_matrix/v1"') >= 2
 
 
-def test_wandb_has_the_best_checkpoint_as_artifact_once(logged: tuple[Path, Records]) -> None:
+def test_wandb_has_the_strips_in_the_classes_colours_with_their_legend(logged: tuple[Path, Records]) -> None:
     run, records = logged
-    artifacts = [record["artifact"] for record in records if record["type"] == "artifact"]
-    (model,) = [entry for entry in artifacts if entry["type"] == "model"]
-    assert model["name"].startswith("model-")
-    assert "best" in model["aliases"]
-    (content,) = model["manifest"]["contents"]
-    assert content["path"] == "model.ckpt"
-    assert Path(content["local_path"]) == run / "checkpoints" / "best.ckpt"  # not copied
-    metadata = json.loads(model["metadata"])
-    assert metadata["schema"]["bands"] == list(SCHEMA.bands)
-    assert metadata["chip_size"] == 16
+    item = history(records, "val/strips")[-1]
+    assert item["val/strips.captions"] == item["val/chips.captions"]
+    shown = np.asarray(Image.open(media(run, item["val/strips.filenames"][0])))
+    drawn = np.asarray(Image.open(run / "panels" / "epoch_0003" / "00_val_scene_one_0,0.png"))
+    assert (shown == drawn).all()
+    assert history(records, "val/legend")[-1]["val/legend.count"] == 1
+
+
+def test_wandb_has_the_matrix_as_two_pictures(logged: tuple[Path, Records]) -> None:
+    _, records = logged
+    captions = ["counts", "share of each reference class"]
+    assert [item["val/matrix.captions"] for item in history(records, "val/matrix")] == [captions] * 2
 
 
 def test_the_same_pictures_are_in_the_run_folder(logged: tuple[Path, Records]) -> None:
@@ -285,10 +286,6 @@ def test_several_labels_leave_a_row_for_each(tmp_path: Path) -> None:
 def test_a_task_without_classes_leaves_no_matrix(tmp_path: Path) -> None:
     quietly(make_trainer(tmp_path, [], [ConfusionPanel(tmp_path)]).test, FakeHeights(), FakeData())
     assert list(tmp_path.glob("*.csv")) == []
-
-
-def test_without_wandb_the_artifact_does_nothing(tmp_path: Path) -> None:
-    fit(tmp_path, [CheckpointArtifact()])
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 import wandb
+from lightning.pytorch import Trainer
 from tracking_fakes import FakeData, FakeTask, isolate_wandb, make_trainer, quietly, read_run
 
 from eoseg.errors import ConfigError
 from eoseg.figures import read_curves
-from eoseg.tracking.loggers import MetricsFile, WandbRun, make_loggers, wandb_run
+from eoseg.tracking.loggers import MetricsFile, WandbRun, finish_wandb, make_loggers, wandb_run
+from eoseg.tracking.wandb_mode import ID_KEY
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +28,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def fit(folder: Path, loggers: list, epochs: int = 1) -> None:
-    quietly(make_trainer(folder, loggers, [], max_epochs=epochs).fit, FakeTask(), FakeData())
+def fit(folder: Path, loggers: list, epochs: int = 1) -> Trainer:
+    trainer = make_trainer(folder, loggers, [], max_epochs=epochs)
+    quietly(trainer.fit, FakeTask(), FakeData())
+    return trainer
 
 
 def options(**changes: object) -> dict:
@@ -71,20 +76,19 @@ def test_without_login_the_run_is_offline_and_says_how_to_upload_it(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    loggers = make_loggers(folder, **options(group="seeds", tags=["a", "b"]))
+    loggers = make_loggers(folder, **options(group="seeds", tags=["a", "b"], job_type="train"))
     assert not list(folder.glob("wandb/*"))  # nothing starts before something is logged
     loggers[1].log_hyperparams({"data": {"chip_size": 64}})
-    fit(folder, loggers)
-    wandb.finish()
+    finish_wandb(fit(folder, loggers))
     told = [record.message for record in caplog.records if record.name.startswith("eoseg")]
     assert told == [
-        "W&B stays offline, as no login was found. To upload the run later: "
-        f"wandb sync {folder}/wandb/offline-run-*"
+        "W&B stays offline, as no login was found. The command that uploads the run is named at its end.",
+        f"W&B was offline. To upload this run: wandb sync {folder}/wandb/offline-run-*",
     ]
     records = read_run(folder)
     run = next(record["run"] for record in records if record["type"] == "run")
     assert (run["project"], run["display_name"], run["run_group"]) == ("project", "demo/1", "seeds")
-    assert run["tags"] == ["a", "b"]
+    assert (run["tags"], run["job_type"]) == (["a", "b"], "train")
     configs = [record["config"]["update"] for record in records if record["type"] == "config"]
     assert {"data": {"chip_size": 64}} in configs
     axis = [record["metric"] for record in records if record["type"] == "metric"]
@@ -117,18 +121,44 @@ def test_a_mode_of_the_environment_is_respected(
     assert ("as its settings say" in caplog.text) is (mode == "offline")
 
 
-@pytest.mark.parametrize("source", ["WANDB_API_KEY", "netrc"])
-def test_with_a_login_wandb_chooses_its_mode(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
-    if source == "netrc":
-        (tmp_path / "netrc").write_text(f"machine api.wandb.ai login user password {'a' * 40}\n")
-        (tmp_path / "netrc").chmod(0o600)
-    else:
-        monkeypatch.setenv(source, "a" * 40)
-    logger = make_loggers(folder, **options())[1]
+def test_a_training_that_goes_on_from_a_checkpoint_is_the_same_run(folder: Path, tmp_path: Path) -> None:
+    torch.save({ID_KEY: "abc123", "state_dict": {}}, tmp_path / "last.ckpt")
+    logger = make_loggers(folder, **options(continues=tmp_path / "last.ckpt"))[1]
     assert isinstance(logger, WandbRun)
-    assert logger._wandb_init["mode"] is None
+    logger.log_metrics({"a": 1.0}, step=0)
+    wandb.finish()
+    assert (folder / "wandb_run_id.txt").read_text().strip() == "abc123"
+    assert list(folder.glob("wandb/offline-run-*-abc123/run-abc123.wandb"))
+
+
+def test_a_checkpoint_without_run_begins_a_new_one(folder: Path, tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
+    logger = make_loggers(folder, **options(continues=tmp_path / "last.ckpt"))[1]
+    assert logger.version is None
+
+
+def test_disabled_there_is_no_run_to_log_pictures_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    trainer = make_trainer(folder, make_loggers(folder, **options()), [])
+    assert wandb_run(trainer) is None
+    finish_wandb(trainer)
+    assert wandb.run is None  # the next run of this process is one of its own
+    assert not (folder / "wandb").exists()
+
+
+def test_tensorboard_that_is_not_installed_is_one_clear_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    with pytest.raises(ConfigError, match=r'not installed: pip install "eoseg\[tensorboard\]"'):
+        make_loggers(folder, **options(use_wandb=False, tensorboard=True))
+
+
+def test_figures_go_to_tensorboard_where_it_is_wanted(folder: Path) -> None:
+    pytest.importorskip("tensorboard")
+    loggers = make_loggers(folder, **options(use_wandb=False, tensorboard=True))
+    fit(folder, loggers)
+    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
 
 
 def test_online_without_login_is_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_wandb_masks_are_bytes_with_named_classes() -> None:
     panel = make_panels(FakeTask(), FakeData(), "val", 1)[0]
     (image,) = wandb_images(panel, SCHEMA, "segmentation")
-    assert image._caption == panel.id
+    assert image._caption == panel.caption == f"{panel.id}: lon 7.00000, lat 46.50000"
     assert set(image._masks) == {"prediction", "truth", "error"}
     mask = np.asarray(Image.open(image._masks["truth"]._path))
     assert (mask == panel.masks["truth"]).all()

@@ -60,6 +60,9 @@ class FakeData(LightningDataModule):
         np.random.rand(3)  # noqa: NPY002
         return chips(stage, count)
 
+    def places(self, ids: Sequence[str]) -> list[tuple[float, float] | None]:
+        return [(7.0 + number, 46.5) for number in range(len(ids))]
+
     def _loader(self) -> "DataLoader[int]":
         return DataLoader(range(4), batch_size=2)  # type: ignore[arg-type]
 
@@ -173,6 +176,11 @@ def isolate_wandb(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def read_run(folder: Path) -> list[dict[str, Any]]:
     """All records of the one offline run in a run folder."""
     (log,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    return records_of(log)
+
+
+def records_of(log: Path) -> list[dict[str, Any]]:
+    """All records of a run, from its file on disk."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(log)],
         capture_output=True,
