@@ -80,7 +80,7 @@ _SHORT = {
 
 
 def expand(command: str, argv: Sequence[str]) -> list[str]:
-    """Write out the short forms: a run folder, `--no-wandb`, `--allow-leakage`, `--register` and `--batch-size`.
+    """Write out the short forms: a run folder, --no-wandb, --allow-leakage, --register and --batch-size.
 
     Raises:
         ConfigError: A run folder is not one, or a batch size is no number.

@@ -8,6 +8,7 @@ from eoseg.figures.areas import AreaRow, area_chart
 from eoseg.figures.charts import (
     CHART_DPI,
     Curves,
+    confusion_image,
     contact_sheet,
     legend_image,
     read_curves,
@@ -49,6 +50,7 @@ __all__ = [
     "SeamPicture",
     "area_chart",
     "class_image",
+    "confusion_image",
     "contact_sheet",
     "detection_mask",
     "difference_image",

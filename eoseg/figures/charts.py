@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eoseg.errors import DataError
 from eoseg.figures.pictures import WRONG, Rgb, difference_image, value_image
@@ -75,6 +76,43 @@ def scale_image(low: float, high: float, limit: float, *, label: str, title: str
         bar.set_yticks([])
         bar.tick_params(labelsize=8)
         bar.set_title(shorten(name, 60), fontsize=8, pad=2)
+    return render(figure)
+
+
+def confusion_image(matrix: NDArray[np.int64], names: Sequence[str], *, normalize: bool = False) -> Rgb:
+    """Draw a confusion matrix.
+
+    Args:
+        matrix: Int64 `(K, K)`, rows reference, columns map.
+        names: The K classes.
+        normalize: Give the share of each reference class (producer's accuracy on the diagonal)
+            instead of pixel counts. A row without reference shows a dash.
+    """
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+    size = len(names)
+    label = max(len(shorten(name, 18)) for name in names) * 0.075
+    figure, axes = new_chart(
+        max(0.55, 4.2 / size) * size + label + 0.6, max(0.42, 3.4 / size) * size + label + 0.7
+    )
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row in range(size):
+        for column in range(size):
+            text = _share_text(shares[row, column]) if normalize else _count_text(int(matrix[row, column]))
+            shade = "white" if shares[row, column] > 0.55 else "black"
+            axes.text(
+                column, row, text, ha="center", va="center", color=shade, fontsize=9 if size <= 10 else 7
+            )
+    short = [shorten(name, 18) for name in names]
+    axes.set_xticks(
+        range(size), short, rotation=0 if size <= 3 else 45, ha="center" if size <= 3 else "right"
+    )
+    axes.set_yticks(range(size), short)
+    axes.set_xlabel("map")
+    axes.set_ylabel("reference")
+    axes.set_title("share of each reference class, %" if normalize else "pixels", fontsize=10)
+    axes.tick_params(length=0, labelsize=9)
+    axes.spines[:].set_visible(False)
     return render(figure)
 
 
@@ -156,6 +194,25 @@ def render(figure: "Figure") -> Rgb:
     canvas.draw()
     pixels: Rgb = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     return pixels
+
+
+def _share_text(share: float) -> str:
+    """Percent without decimals; what is not quite 0 or 100 does not look like it."""
+    if math.isnan(share):
+        return "–"  # noqa: RUF001
+    if share == 0:
+        return ""
+    if share < 0.005:
+        return "<1"
+    return ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"
+
+
+def _count_text(count: int) -> str:
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
+        if count >= factor:
+            value = count / (1e3 if unit == "k" else factor)
+            return f"{value:.3g}{unit}" if value < 1000 else f"{value:.0f}{unit}"
+    return str(count) if count else ""
 
 
 def _patch(x: float, y: float, width: float, height: float, color: Sequence[float]) -> Any:

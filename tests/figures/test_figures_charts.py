@@ -10,6 +10,7 @@ from eoseg.figures import (
     CHART_DPI,
     NO_LABEL,
     WRONG,
+    confusion_image,
     contact_sheet,
     legend_image,
     png_bytes,
@@ -29,6 +30,23 @@ def colors_of(image: np.ndarray) -> set[tuple[int, ...]]:
 def test_the_same_pixels_give_the_same_bytes() -> None:
     first, second = (png_bytes(legend_image(CLASSES, title="two classes")) for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("size", [2, 7, 20])
+def test_a_confusion_matrix_is_dark_where_a_class_is_found(size: int) -> None:
+    matrix = np.eye(size, dtype=np.int64) * 1000
+    names = [f"class {number}" for number in range(size)]
+    for normalize in (False, True):
+        dark = confusion_image(matrix, names, normalize=normalize).min(axis=2) < 60
+        assert dark.sum() > 0.8 / size * 0.4 * dark.size / 2
+    off = confusion_image(np.roll(matrix, 1, axis=1), names)
+    assert (off != confusion_image(matrix, names)).any()
+
+
+def test_a_class_without_reference_is_drawn_without_warning() -> None:
+    assert confusion_image(
+        np.array([[3, 0], [0, 0]]), ["a", "$b$ and more of it than fits"], normalize=True
+    ).size
 
 
 def test_the_legend_shows_every_colour() -> None:
