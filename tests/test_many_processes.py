@@ -119,7 +119,7 @@ def test_a_plain_start_on_two_devices_ends_with_one_line_when_one_is_killed(
         [*command, "--trainer.max_epochs=500"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as started:
         last = run / "checkpoints" / "last.ckpt"
-        until = time.monotonic() + 100
+        until = time.monotonic() + 300
         while not last.is_file() and time.monotonic() < until and started.poll() is None:
             time.sleep(0.1)
         children = [
