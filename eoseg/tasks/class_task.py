@@ -1,7 +1,6 @@
 """What the tasks share whose result is a class: losses, class weights, one confusion matrix."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -253,7 +252,7 @@ class ClassTask(Task):
         """What a checkpoint says beside the weights, its calibration included."""
         return dataclasses.replace(super().recipe(), scaling=self.scaling)
 
-    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take what a checkpoint says; its calibration too, unless its weights are to be trained on."""
         super().on_load_checkpoint(checkpoint)
         trained_on = self._trainer is not None and self.trainer.state.fn == "fit"
