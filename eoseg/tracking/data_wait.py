@@ -3,12 +3,9 @@
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-
-if TYPE_CHECKING:
-    from torch.utils.data import DataLoader
 
 _log = logging.getLogger(__name__)
 
@@ -66,13 +63,13 @@ class DataWait(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the share of the epoch, and say what to change where it is large."""
-        if not self._steps:
+        loader = trainer.train_dataloader
+        if not self._steps or not isinstance(loader, TimedSource):
             return
         share = self._waited / self._total
         pl_module.log("train/data_wait", share, on_step=False, on_epoch=True, sync_dist=True)
         if share > TOLERATED and not self._has_told and trainer.is_global_zero:
             self._has_told = True
-            loader = cast("DataLoader[object]", trainer.train_dataloader)
             each = f"{self._waited / self._steps:.3f} of {self._total / self._steps:.3f} s per step"
             remedy = advice(trainer.datamodule, loader.num_workers)  # type: ignore[attr-defined]
             _log.warning("Training waited for data %.0f %% of the time (%s). %s", 100 * share, each, remedy)
