@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHECKSUM_BYTES = 2**30
 """Files that are together no larger are read for their checksums; of others size and time count."""
 MOST_FILES = 20_000
-"""Of more files only their common folder is referred to."""
+"""Of more files only the list with sizes and times is kept, and the folder they lie in."""
 
 _REGISTRY = "wandb-registry-"
 _log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def use_data(run: "Run", data: DataFiles, split_file: Path) -> None:
             "name": data.name,
             "files": len(data.files),
             "bytes": size,
+            "folder": _common_folder(data.files),
             "checksums": "MD5 of the files" if summed else "size and time of change, in files.csv",
             "split": dict(data.split),
         },
@@ -74,9 +75,6 @@ def use_data(run: "Run", data: DataFiles, split_file: Path) -> None:
     if not summed:
         with artifact.new_file("files.csv") as table:
             table.writelines(_file_lines(present))
-    if not few:
-        folder = Path(_common_folder(data.files))
-        artifact.add_reference(folder.as_uri(), name="files", checksum=False)
     for path, name in zip(data.files, _short_names(data.files), strict=True) if few else ():
         local = Path(path).is_file()
         if local or is_remote(path):

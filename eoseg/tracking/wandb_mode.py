@@ -27,7 +27,9 @@ ID_KEY = "wandb_run_id"
 
 _ANSWER_SECONDS = 5.0
 _FINISH_SECONDS = 600.0
-_SPARE_SECONDS = 3.0
+_SPARE_SECONDS = 90.0
+_RETRIES = 4
+_RETRY_SECONDS = 4.0
 _log = logging.getLogger(__name__)
 
 
@@ -106,9 +108,8 @@ def close_run(run: "Run", run_folder: Path) -> None:
 def _finished(run: "Run") -> bool:
     """End a run; False where its server did not take all of it in time.
 
-    W&B's own limit begins only once everything that was logged before has been sent, which without a server
-    is never; so it is watched from outside too, and W&B's process, which would keep this one from ending, is
-    stopped. What was logged is on disk by then.
+    W&B's own limit begins only once everything that was logged before has been sent or given up. Where even
+    that does not come, W&B's process, which would keep this one from ending, is stopped.
     """
     ended: list[bool] = []
 
@@ -124,8 +125,9 @@ def _finished(run: "Run") -> bool:
     worker.join(None if run.offline or run.disabled else float(run.settings.finish_timeout) + _SPARE_SECONDS)
     if not worker.is_alive():
         return ended == [True]
+    _log.warning("W&B's process did not end and is stopped: its file may lack the last figures.")
     _stop_service()
-    worker.join(_SPARE_SECONDS)
+    worker.join(_ANSWER_SECONDS)
     return False
 
 
@@ -154,7 +156,14 @@ def run_settings() -> Any:
 
     seconds = os.environ.get("WANDB_FINISH_TIMEOUT", "")
     wait = float(seconds) if seconds.replace(".", "", 1).isdecimal() else _FINISH_SECONDS
-    return wandb.Settings(finish_timeout=wait, finish_timeout_raises=True)
+    return wandb.Settings(
+        finish_timeout=wait,
+        finish_timeout_raises=True,
+        # W&B sends one question at a time, and asks for a quarter of an hour before it gives one up; until
+        # then it neither ends nor completes its file. What it gives up is in the file all the same.
+        x_graphql_retry_max=_RETRIES,
+        x_graphql_retry_wait_max_seconds=_RETRY_SECONDS,
+    )
 
 
 def sync_command(run_folder: Path) -> str:

@@ -95,13 +95,13 @@ def test_large_files_are_told_apart_by_size_and_time(
     assert "size and time" in json.loads(found["metadata"])["checksums"]
 
 
-def test_of_very_many_files_only_their_folder_is_referred_to(
+def test_of_very_many_files_only_their_list_is_kept(
     tmp_path: Path, data: DataFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lineage, "MOST_FILES", 1)
     (found,) = artifacts_of(tmp_path / "run", lambda run: use_data(run, data, tmp_path / "none"))
-    assert set(entries(found)) == {"files", "files.csv"}
-    assert entries(found)["files"]["ref"] == (tmp_path / "data").as_uri()
+    assert set(entries(found)) == {"files.csv"}
+    assert json.loads(found["metadata"])["folder"] == str(tmp_path / "data")
 
 
 def test_the_same_checkpoint_is_one_version_in_training_and_evaluation(tmp_path: Path) -> None:
