@@ -39,7 +39,8 @@ def add_lora(network: Network, *, rank: int, alpha: float) -> int:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ConfigError('LoRA needs peft. Install it: pip install "eoseg[lora]".') from error
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0)
+    # peft declares a whole number, and computes with any.
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0)  # type: ignore[arg-type]
     inject_adapter_in_model(config, part)
     return len(targets)
 
