@@ -100,18 +100,20 @@ def callbacks(run_folder: Path, *, minutes: float) -> list[Callback]:
     return [LostSamples(run_folder), Preemption(run_folder, minutes=minutes, seed=seed)]
 
 
-def checkpoint_to_go_on_from(run_folder: Path, data: EOData) -> str | None:
+def checkpoint_to_go_on_from(run_folder: Path, data: EOData, task: Task) -> str | None:
     """The last checkpoint of a run, if it has any.
 
     Raises:
-        CheckpointError: All of them are broken.
+        CheckpointError: All of them are broken, or they are of another network, task, bands or classes.
         ConfigError: The run was made with another split.
     """
     path = find_last(run_folder / "checkpoints")
     if path is None:
         return None
-    provenance = read_checkpoint(path)[0].provenance
+    recipe = read_checkpoint(path)[0]
+    provenance = recipe.provenance
     require_same_split(provenance.get("split"), data.split_record)
+    task.require_fitting(recipe)  # before anything in the run folder is written anew
     warn_of_version(provenance.get("eoseg"))
     if process_rank() == 0:
         logger.info("Going on from %s.", path)

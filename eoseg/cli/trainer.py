@@ -169,7 +169,6 @@ class EosegCLI(LightningCLI):
         options: RunConfig = self._get(self.config_init, "run")
         chosen = self._get(self.config_init, "trainer", default={})
         data = cast(EOData, self.datamodule)
-        self._look_at(data)
         mine = chosen.get("logger") in (None, True)
         if not mine and (options.tensorboard or options.register):
             raise ConfigError(
@@ -179,11 +178,12 @@ class EosegCLI(LightningCLI):
         require_tensorboard(wanted=options.tensorboard)
         mode = choose_mode(wanted=options.wandb) if mine else "absent"  # a wrong key leaves no run folder
         kwargs |= parts_of_trainer(chosen, cast(Task, self.model))
+        self._look_at(data)
         resume = self.subcommand == "fit" and (self._goes_on_in is not None or is_requeued())
         self.run_folder = data.run_folder = create_run_folder(
             Path(options.folder), self._name(options.name), resume=resume, chosen=self._goes_on_in
         )
-        path = checkpoint_to_go_on_from(self.run_folder, data) if resume else None
+        path = checkpoint_to_go_on_from(self.run_folder, data, cast(Task, self.model)) if resume else None
         if path is not None:
             self.config_init[self.subcommand]["ckpt_path"] = path
         kwargs["default_root_dir"] = str(self.run_folder)

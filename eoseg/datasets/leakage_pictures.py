@@ -8,12 +8,15 @@ from eoseg.datasets.item_split import ItemSplit
 from eoseg.datasets.leakage import Check, Level, count_of, some
 from eoseg.datasets.leakage_ground import PARTS
 
+_SAME = 0.99
+"""Correlation from which two pictures are surely one; below it they may only be alike."""
+
 type NamedPair = tuple[str, str, float, tuple[str, str]]
 """Two chips, their correlation, and their splits."""
 
 
 def duplicate_check(pairs: Sequence[NamedPair], *, compared: int, is_benchmark: bool) -> Check:
-    """Judge chips of different splits that show one picture.
+    """Judge chips of different splits that show one picture: an error where that is sure, else a warning.
 
     Args:
         pairs: What was found.
@@ -26,14 +29,15 @@ def duplicate_check(pairs: Sequence[NamedPair], *, compared: int, is_benchmark: 
     counts = {splits: sum(pair[3] == splits for pair in pairs) for splits in PARTS}
     said = ", ".join(f"{count:,} in {one} and {other}" for (one, other), count in counts.items() if count)
     first = pairs[0]
+    is_sure = max(pair[2] for pair in pairs) >= _SAME
     remedy = "" if is_benchmark else " Take one of each pair out, or keep them together by 'groups' or files."
     text = (
-        f"{count_of(len(pairs), 'pair')} of chips show one picture, perhaps brighter, compressed or "
-        f"turned: {said} "
+        f"{count_of(len(pairs), 'pair')} of chips {'show' if is_sure else 'may show'} one picture, perhaps "
+        f"brighter, compressed or turned: {said} "
         f"(first: '{first[0]}' and '{first[1]}', correlation {first[2]:.2f}).{remedy}"
     )
     numbers = {f"{one}-{other}": count for (one, other), count in counts.items()}
-    level: Level = "warning" if is_benchmark else "error"
+    level: Level = "error" if is_sure and not is_benchmark else "warning"
     names = some([f"{one} and {other}" for one, other, _, _ in pairs])
     return Check("duplicates", level, text, {**numbers, "compared": compared}, names)
 

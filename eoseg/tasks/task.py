@@ -322,15 +322,12 @@ class Task(LightningModule, ABC):
         if self._average is not None:
             self._average.write(checkpoint)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the statistics from a checkpoint that was trained for the same bands and classes.
+    def require_fitting(self, recipe: Recipe) -> None:
+        """Refuse the checkpoint of another task, of other bands and classes, or of another network.
 
         Raises:
-            CheckpointError: The file is not eoseg's, or is for other bands, classes or another network.
+            CheckpointError: With both.
         """
-        if "eoseg" not in checkpoint:
-            raise CheckpointError("The file is not a checkpoint of eoseg: it has no recipe.")
-        recipe = Recipe.from_dict(checkpoint["eoseg"])
         for what, theirs, ours in (
             ("task", recipe.task, type(self).__name__),
             ("bands", recipe.schema.bands, self.schema.bands),
@@ -343,6 +340,17 @@ class Task(LightningModule, ABC):
                     f"The checkpoint was made for {what} {theirs}, the configuration says {ours}. Use the "
                     "config.yaml beside the checkpoint."
                 )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the statistics from a checkpoint that was trained for the same bands and classes.
+
+        Raises:
+            CheckpointError: The file is not eoseg's, or is for other bands, classes or another network.
+        """
+        if "eoseg" not in checkpoint:
+            raise CheckpointError("The file is not a checkpoint of eoseg: it has no recipe.")
+        recipe = Recipe.from_dict(checkpoint["eoseg"])
+        self.require_fitting(recipe)
         self.use_statistics(recipe.statistics)
         self.provenance = recipe.provenance
         self.take_threshold(recipe.threshold)
