@@ -236,7 +236,8 @@ def test_the_table_has_a_row_for_each_test_chip(tested: Run) -> None:
 
 
 def test_one_process_shows_and_counts_the_same_as_two(place: Path, together: Path, tested: Run) -> None:
-    main(["test", str(together / "fit"), "--verbose=false", "--run.name=alone"])
+    alone_here = ["--trainer.devices=1", "--trainer.strategy=auto"]
+    main(["test", str(together / "fit"), "--verbose=false", "--run.name=alone", *alone_here])
     alone = Run((place / "runs" / "alone-test" / "latest").resolve())
     for name in ("confusion_test.csv", "reliability_test.csv"):
         assert (alone.folder / name).read_text() == (tested.folder / name).read_text()
