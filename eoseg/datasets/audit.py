@@ -10,13 +10,13 @@ from eoseg import __version__
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
-from eoseg.datasets.leakage import LeakageAudit
+from eoseg.datasets.leakage import Check, LeakageAudit
 from eoseg.datasets.leakage_items import audit_chips, audit_rows
 from eoseg.datasets.leakage_scenes import audit_scenes
 from eoseg.datasets.leakage_torchgeo import audit_torchgeo
 from eoseg.datasets.tables import TableData
 from eoseg.datasets.torchgeo import TorchGeoData
-from eoseg.errors import ConfigError, OutputError
+from eoseg.errors import OutputError
 from eoseg.files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -27,8 +27,7 @@ _FOLDER = ".leakage"
 def audit(data: EOData) -> LeakageAudit:
     """Look for ways in which what tests a network was seen in training.
 
-    Raises:
-        ConfigError: The data are of a kind that eoseg does not know.
+    Data of a kind that is not eoseg's are not known to leak, and not known to be clean.
     """
     if isinstance(data, SceneData):
         return audit_scenes(data.reader, data.split, data.survey, chip_size=data.chip_size, seed=data.seed)
@@ -48,7 +47,8 @@ def audit(data: EOData) -> LeakageAudit:
         return audit_rows(data.split, values, groups=rows.groups)
     if isinstance(data, TorchGeoData):
         return audit_torchgeo(data.ready_sources(), chip_size=data.chip_size)
-    raise ConfigError(f"{type(data).__name__} cannot be audited for leakage. Add --allow-leakage to train.")
+    text = f"What {type(data).__name__} reads is not known, so its split was not audited."
+    return LeakageAudit((Check("source", "unknown", text),))
 
 
 def audit_once(data: EOData, folder: Path) -> LeakageAudit:
@@ -58,7 +58,7 @@ def audit_once(data: EOData, folder: Path) -> LeakageAudit:
         data: The data.
         folder: Of all runs.
     """
-    if isinstance(data, TorchGeoData):  # whose files eoseg does not know
+    if not isinstance(data, (SceneData, ChipFileData, TableData)):  # whose files are not known
         return audit(data)
     key = _fingerprint(data)
     path = folder / _FOLDER / f"{key}.json"

@@ -1,6 +1,7 @@
 """What an audit of a split says: whether what tests a network was seen, or nearly seen, in training."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -89,12 +90,15 @@ class LeakageAudit:
         Args:
             allowed: Whether leaks were allowed with --allow-leakage.
         """
-        return {
+        record = {
             "verdict": self.verdict,
             "allowed": bool(allowed and self.of("error")),
             "checks": {check.name: check.level for check in self.checks},
             "found": {check.name: check.text for check in self.checks if check.level in ("warning", "error")},
         }
+        # Values of their own, whether the audit was made now or read: equal runs give equal bytes.
+        copied: dict[str, Plain] = json.loads(json.dumps(record))
+        return copied
 
     def require_clean(self, *, allowed: bool) -> None:
         """Refuse a split that leaks.

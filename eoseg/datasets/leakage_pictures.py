@@ -15,13 +15,16 @@ type NamedPair = tuple[str, str, float, tuple[str, str]]
 """Two chips, their correlation, and their splits."""
 
 
-def duplicate_check(pairs: Sequence[NamedPair], *, compared: int, is_benchmark: bool) -> Check:
+def duplicate_check(
+    pairs: Sequence[NamedPair], *, compared: int, is_benchmark: bool, is_cut: bool = False
+) -> Check:
     """Judge chips of different splits that show one picture: an error where that is sure, else a warning.
 
     Args:
         pairs: What was found.
         compared: Chips that were looked at.
         is_benchmark: Whether the split is a benchmark's own, which its user cannot mend.
+        is_cut: Whether the chips are cut from scenes, where simple shapes may look the same: then a warning.
     """
     if not pairs:
         text = f"No chip of one split is in another one too ({compared:,} compared)."
@@ -37,7 +40,7 @@ def duplicate_check(pairs: Sequence[NamedPair], *, compared: int, is_benchmark: 
         f"(first: '{first[0]}' and '{first[1]}', correlation {first[2]:.2f}).{remedy}"
     )
     numbers = {f"{one}-{other}": count for (one, other), count in counts.items()}
-    level: Level = "error" if is_sure and not is_benchmark else "warning"
+    level: Level = "error" if is_sure and not (is_benchmark or is_cut) else "warning"
     names = some([f"{one} and {other}" for one, other, _, _ in pairs])
     return Check("duplicates", level, text, {**numbers, "compared": compared}, names)
 

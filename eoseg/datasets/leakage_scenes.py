@@ -216,7 +216,7 @@ def _check_duplicates(reader: SceneReader, split: Split, chip_size: int) -> Chec
         if held[one][pair.first][0] != held[other][pair.second][0]
     ]
     named = [(f"{a[0]}@{a[1].row},{a[1].col}", f"{b[0]}@{b[1].row},{b[1].col}", r, s) for a, b, r, s in found]
-    return duplicate_check(named, compared=sum(map(len, held.values())), is_benchmark=False)
+    return duplicate_check(named, compared=sum(map(len, held.values())), is_benchmark=False, is_cut=True)
 
 
 def _chips_of(regions: Sequence[Region], chip_size: int) -> list[tuple[str, Window]]:

@@ -180,8 +180,11 @@ class ChipTable(Callback):
         folder = self.run_folder / "panels" / f"worst_{stage}"
         write_panels(folder, panels, task.schema, kind=task.kind, statistics=source.statistics)
         strips = numbered([(panel.caption, strip(panel)) for panel in panels])
-        overlays = [image for panel in panels for image in wandb_images(panel, task.schema, task.kind)]
-        show(trainer, {f"{stage}/worst": strips}, charts={f"{stage}/worst": overlays})
+        charts = {}
+        if wandb_run(trainer) is not None:
+            overlays = [image for panel in panels for image in wandb_images(panel, task.schema, task.kind)]
+            charts = {f"{stage}/worst": overlays}
+        show(trainer, {f"{stage}/worst": strips}, charts=charts)
 
 
 def wandb_table(

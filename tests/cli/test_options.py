@@ -14,7 +14,7 @@ from eoseg.errors import ConfigError
 def test_options_are_the_arguments_of_the_constructor() -> None:
     options = options_of("OptimizerConfig")
     assert options is not None
-    assert list(options) == ["name", "lr", "args", "average"]
+    assert list(options) == ["name", "lr", "args", "average", "ema", "scale_lr"]
     assert options["lr"].default == "0.001"
     assert options["lr"].doc.startswith("Learning rate")
 

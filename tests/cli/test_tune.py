@@ -197,7 +197,11 @@ def test_two_runs_of_a_shipped_sweep_are_run_by_the_agent_of_wandb(path: Path, t
     ("right", "wrong", "told"),
     [
         ("model.init_args.encoder", "model.init_args.encodr", "Did you mean 'encoder'"),
-        ("data.init_args.batch_size", "data.init_arg.batch_size", "There is no option"),
+        (
+            "data.init_args.batch_size",
+            "data.init_arg.batch_size",
+            "unrecognized arguments: --init_arg.batch_size",
+        ),
         ("model.init_args.optimizer.lr", "modle.init_args.optimizer.lr", "Did you mean '--model'"),
     ],
 )

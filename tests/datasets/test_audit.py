@@ -15,7 +15,6 @@ from eoseg.datasets.config import SplitConfig
 from eoseg.datasets.datamodule import SceneData
 from eoseg.datasets.leakage import LeakageAudit
 from eoseg.datasets.tables import TableData
-from eoseg.errors import ConfigError
 
 SPLIT = SplitConfig(method="files", val=["b"], test=["c"])
 
@@ -31,12 +30,16 @@ def test_scenes_chips_and_tables_are_audited(tmp_path: Path):
         assert audit(data).verdict == "clean"
 
 
-def test_other_data_cannot_be_audited():
+def test_other_data_are_neither_known_to_leak_nor_to_be_clean(tmp_path: Path):
     class Other:
         pass
 
-    with pytest.raises(ConfigError, match="Other cannot be audited"):
-        audit(Other())  # type: ignore[arg-type]
+    found = audit_once(Other(), tmp_path)  # type: ignore[arg-type]
+    assert (found.level, found.checks[0].text) == (
+        "unknown",
+        "What Other reads is not known, so its split was not audited.",
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_same_files_are_audited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -164,6 +165,7 @@ class Trained:
     current_epoch = 0
     global_rank = 0
     world_size = 1
+    fit_loop = MagicMock(**{"epoch_loop.batch_progress.current.ready": 0})
 
 
 def test_only_training_chips_are_augmented(folder: Path):

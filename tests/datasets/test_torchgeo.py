@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -60,6 +61,7 @@ class FakeTrainer:
         self.global_rank = rank
         self.world_size = world_size
         self.training = training
+        self.fit_loop = MagicMock(**{"epoch_loop.batch_progress.current.ready": 0})
 
 
 def test_classes_are_those_of_the_folders(folder: Path):
