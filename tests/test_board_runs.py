@@ -244,7 +244,10 @@ def test_one_process_shows_and_counts_the_same_as_two(place: Path, together: Pat
     assert alone.item("test/chips")["captions"] == tested.item("test/chips")["captions"]
     assert alone.item("test/worst")["captions"] == tested.item("test/worst")["captions"]
     rows = [
-        [[row["chip"], row["right"], row["iou/soil"]] for row in csv.DictReader(file.open())]
+        [
+            [row["chip"], row["right"], row["iou/soil"]]
+            for row in csv.DictReader(file.read_text().splitlines())
+        ]
         for file in (alone.folder / "chips_test.csv", tested.folder / "chips_test.csv")
     ]
     assert rows[0] == rows[1]

@@ -45,6 +45,7 @@ from eoseg.predict.memory import keep_freed_memory
 from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
 from eoseg.tasks import PretrainTask, SegmentationTask, Task
+from eoseg.tracking.checkpoints import LAST
 from eoseg.tracking.data_wait import DataWait
 from eoseg.tracking.identity import keep_models
 from eoseg.tracking.loggers import finish_wandb, require_tensorboard
@@ -290,7 +291,7 @@ class EosegCLI(LightningCLI):
         if not self.trainer.is_global_zero or not best.best_model_path:
             return
         model = export_checkpoint(Path(best.best_model_path), self.run_folder / "model.ckpt")
-        last = Path(best.last_model_path).resolve() if best.last_model_path else None
+        last = self.run_folder / "checkpoints" / LAST
         keep_models(self.trainer, model, last, register=self._get(self.config_init, "run").register)
         score = f"{cast(Task, self.model).monitor} {best.best_model_score:.3f}"
         print(f"\nBest checkpoint ({score}): {model}")
