@@ -11,10 +11,10 @@ from torch import Tensor
 from eoseg.errors import CheckpointError, ConfigError
 from eoseg.geo.tiles import Tile
 from eoseg.models.network import Network
+from eoseg.models.symmetries import SYMMETRIES, mean_and_deviation
 from eoseg.predict.product import Layers, Product
 from eoseg.predict.reader import TileImage
 from eoseg.predict.runner import Runner
-from eoseg.predict.symmetries import SYMMETRIES, mean_and_deviation
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from eoseg.geo.settings import gdal_settings
 from eoseg.geo.stack import SceneStack
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
+from eoseg.models.symmetries import SYMMETRIES
 from eoseg.predict.blend import StripBytes
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.classifier import Classifier, pick_device
@@ -30,7 +31,6 @@ from eoseg.predict.reader import read_tile
 from eoseg.predict.reading import plan_reading
 from eoseg.predict.receptive import network_context, takes_dates
 from eoseg.predict.runtime import Images, choose_runtime
-from eoseg.predict.symmetries import SYMMETRIES
 from eoseg.predict.work import Work
 from eoseg.recipe import Recipe
 

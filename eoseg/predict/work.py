@@ -19,6 +19,7 @@ from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
 from eoseg.models.network import Network
+from eoseg.models.symmetries import SYMMETRIES
 from eoseg.predict.acceleration import uncompiled
 from eoseg.predict.blend import count_computed
 from eoseg.predict.classifier import Classifier
@@ -31,7 +32,6 @@ from eoseg.predict.provenance import is_made, run_name
 from eoseg.predict.ranks import Rank
 from eoseg.predict.reading import Reading
 from eoseg.predict.runtime import Runtime
-from eoseg.predict.symmetries import SYMMETRIES
 from eoseg.recipe import Recipe
 
 

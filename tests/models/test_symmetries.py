@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from eoseg.predict.symmetries import SYMMETRIES, mean_and_deviation
+from eoseg.models.symmetries import SYMMETRIES, mean_and_deviation
 
 
 def test_the_eight_symmetries_differ_and_are_undone() -> None:
