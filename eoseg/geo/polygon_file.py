@@ -1,7 +1,6 @@
 """Files of polygons, written batch by batch: GeoPackage with the classes' colours, or GeoParquet."""
 
 import contextlib
-import os
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,9 +14,10 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from eoseg.errors import ConfigError, OutputError
+from eoseg.errors import ConfigError
 from eoseg.geo.feature_table import geoparquet_metadata
 from eoseg.geo.layer_styles import add_layer_styles
+from eoseg.geo.whole_file import whole_file
 from eoseg.recipe import MapClass
 
 if TYPE_CHECKING:
@@ -83,26 +83,11 @@ def write_polygons(path: Path, layer: str, schema: PolygonSchema, rows: Iterable
     Raises:
         OutputError: The file cannot be written.
     """
-    import pyarrow
-    from pyogrio.errors import DataLayerError, DataSourceError
-
-    part = path.with_name(f"{path.name}.part{path.suffix}")  # GDAL looks at the suffix
-    try:
+    with whole_file(path) as part:
         if path.suffix.lower() == ".parquet":
             _write_geoparquet(part, schema, rows)
         else:
             _write_geopackage(part, layer, schema, rows)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, sqlite3.Error, DataSourceError, DataLayerError, pyarrow.ArrowException) as error:
-        raise OutputError(
-            f"'{path}' cannot be written: {' '.join(str(error).split())}. Check the folder and the "
-            "free space."
-        ) from error
-    finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):  # SQLite's own
-            part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
 def _arrow_schema(schema: PolygonSchema) -> "pyarrow.Schema":

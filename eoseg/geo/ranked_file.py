@@ -1,7 +1,6 @@
 """Lists of places for people to look at, the most urgent first: GeoPackage with a style for QGIS."""
 
 import contextlib
-import os
 import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from rasterio.crs import CRS
 from eoseg.errors import ConfigError, OutputError
 from eoseg.geo.layer_styles import add_layer_styles
 from eoseg.geo.polygon_file import qgis_style
+from eoseg.geo.whole_file import whole_file
 from eoseg.recipe import MapClass
 
 RANK = "rank"
@@ -79,15 +79,13 @@ def write_ranked(
     import geopandas
     import pandas as pd
     import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError
 
     count = len(next(iter(columns.values()), ()))
     held = pd.DataFrame({RANK: np.arange(1, count + 1), **columns})
     if shapes is not None:
         held = geopandas.GeoDataFrame(held, geometry=shapes, crs=None if crs is None else crs.to_wkt())
     style = _OUTLINE if classes is None else qgis_style(classes)
-    part = path.with_name(f"{path.name}.part.gpkg")  # GDAL looks at the suffix
-    try:
+    with whole_file(path) as part:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="'crs' was not provided")  # scenes without one are fine
             options = {} if shapes is None else {"geometry_type": "MultiPolygon", "promote_to_multi": True}
@@ -95,14 +93,3 @@ def write_ranked(
         if shapes is not None:
             with contextlib.closing(sqlite3.connect(part)) as database, database:
                 add_layer_styles(database, {layer: style}, name=layer)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, sqlite3.Error, DataSourceError, DataLayerError) as error:
-        raise OutputError(
-            f"'{path}' cannot be written: {' '.join(str(error).split())}. Check the folder and the "
-            "free space."
-        ) from error
-    finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):  # SQLite's own
-            part.with_name(part.name + suffix).unlink(missing_ok=True)

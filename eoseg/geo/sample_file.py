@@ -8,7 +8,6 @@ read.)
 
 import contextlib
 import json
-import os
 import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from eoseg.errors import DataError, OutputError
 from eoseg.geo.cog import require_writable
 from eoseg.geo.grid import Grid
 from eoseg.geo.layer_styles import add_layer_styles, interpretation_style, outline_style
+from eoseg.geo.whole_file import whole_file
 from eoseg.recipe import MapClass
 
 if TYPE_CHECKING:
@@ -90,16 +90,13 @@ def write_sample(
         OutputError: The file has another ending, exists, or cannot be written.
     """
     import pyogrio
-    from pyogrio.errors import DataLayerError, DataSourceError
 
     require_writable(path, overwrite=overwrite)
     if path.suffix.lower() != ".gpkg":
         raise OutputError(f"A sample is a GeoPackage, .gpkg; found '{path}'. Change the name.")
     points = _points(pixels, grid)
     squares = points[["id", "geometry"]].set_geometry(_squares(pixels, grid), crs=points.crs)
-    part = path.with_name(f"{path.name}.part.gpkg")  # GDAL looks at the ending
-    try:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="'crs' was not provided")  # maps without one are fine
             pyogrio.write_dataframe(points, part, layer=POINTS, driver="GPKG")
@@ -114,17 +111,6 @@ def write_sample(
             _add_table(database, TABLE, strata)
             _add_table(database, RECORD, {"design": [json.dumps(design)]})
             add_layer_styles(database, {POINTS: style, PIXELS: outline_style()}, name="interpretation")
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, sqlite3.Error, DataSourceError, DataLayerError) as error:
-        raise OutputError(
-            f"'{path}' cannot be written: {' '.join(str(error).split())}. Check the folder and the free "
-            "space."
-        ) from error
-    finally:
-        for ending in ("", "-journal", "-wal", "-shm"):  # SQLite's own
-            part.with_name(part.name + ending).unlink(missing_ok=True)
 
 
 def read_sample(path: str | Path) -> FilledSample:
