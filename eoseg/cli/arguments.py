@@ -5,10 +5,19 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 from eoseg.errors import CheckpointError, DataError, OutputError
 from eoseg.geo.remote import may_be_missing
 from eoseg.progress import Progress
+
+
+class Reading(TypedDict):
+    """How scenes are read where they do not say so themselves."""
+
+    bands: tuple[str, ...] | None
+    nodata: float | None
+    allow_range_mismatch: bool
 
 
 def count(text: str) -> int:
@@ -65,6 +74,23 @@ def add_reading_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
         help="take a scene even where its values are on another scale than the training values",
     )
     return scene
+
+
+def reading_of(arguments: argparse.Namespace) -> Reading:
+    """What `add_reading_options` has made of the command line, for the options of a command."""
+    return {
+        "bands": arguments.bands,
+        "nodata": arguments.nodata,
+        "allow_range_mismatch": arguments.allow_range_mismatch,
+    }
+
+
+def add_device_options(group: argparse._ArgumentGroup) -> None:
+    """Add where the network runs, and whether there is a progress bar."""
+    group.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    group.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
 def require_input(checkpoint: Path, scenes: list[str]) -> None:

@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
+from eoseg.cli.arguments import (
+    add_device_options,
+    add_reading_options,
+    count,
+    progress_bar,
+    reading_of,
+    require_input,
+)
 
 if TYPE_CHECKING:
     from eoseg.predict.embed import Embedding
@@ -27,9 +34,7 @@ def main(command: str, argv: list[str]) -> None:
         device=arguments.device,
         overwrite=arguments.overwrite,
         label_values=arguments.label_values,
-        bands=arguments.bands,
-        nodata=arguments.nodata,
-        allow_range_mismatch=arguments.allow_range_mismatch,
+        **reading_of(arguments),
     )
     keep_freed_memory()
     network, recipe = load_network(checkpoint)
@@ -86,10 +91,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     add_reading_options(parser)
     work = parser.add_argument_group("how to work")
     work.add_argument("--batch-size", type=count, metavar="N", help="chips per pass (default: up to 32)")
-    work.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
-    work.add_argument("--no-progress", action="store_true", help="no progress bar")
+    add_device_options(work)
     return parser
 
 

@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eoseg.cli.arguments import add_reading_options, count, progress_bar, require_input
+from eoseg.cli.arguments import (
+    add_device_options,
+    add_reading_options,
+    count,
+    progress_bar,
+    reading_of,
+    require_input,
+)
 
 if TYPE_CHECKING:
     from eoseg.predict.suggest import Suggestion
@@ -26,9 +33,7 @@ def main(command: str, argv: list[str]) -> None:
         labelled=arguments.labelled,
         device=arguments.device,
         overwrite=arguments.overwrite,
-        bands=arguments.bands,
-        nodata=arguments.nodata,
-        allow_range_mismatch=arguments.allow_range_mismatch,
+        **reading_of(arguments),
     )
     keep_freed_memory()
     network, recipe = load_network(checkpoint)
@@ -64,11 +69,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         help="what is labelled already, in any CRS: squares there are left out, and nothing like them is new",
     )
     add_reading_options(parser)
-    work = parser.add_argument_group("how to work")
-    work.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
-    )
-    work.add_argument("--no-progress", action="store_true", help="no progress bar")
+    add_device_options(parser.add_argument_group("how to work"))
     return parser
 
 

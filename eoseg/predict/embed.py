@@ -24,11 +24,12 @@ from eoseg.models.network import Network
 from eoseg.predict.chip_labels import ChipLabels
 from eoseg.predict.classifier import pick_device
 from eoseg.predict.descriptor import Descriptor, chip_size_of
-from eoseg.predict.match import MatchedScene, match_scene
+from eoseg.predict.match import MatchedScene
 from eoseg.predict.memory import bytes_per_pixel
 from eoseg.predict.options import DEFAULT_MEMORY_MB
 from eoseg.predict.plan import ChipPlan
 from eoseg.predict.reader import TileImage, read_tiles
+from eoseg.predict.several import grid_of, match_each, require_scenes
 from eoseg.progress import Progress
 from eoseg.recipe import MapClass, Recipe
 
@@ -137,7 +138,7 @@ def embed_scenes(
     features = descriptor.count(len(recipe.schema.bands), chip_size)
     batch_size = chosen.batch_size or _batch_size(descriptor, network, recipe, chip_size)
     with gdal_settings(), ExitStack() as stack:
-        matched = [_match(scene, recipe, chosen) for scene in scenes]
+        matched = match_each(scenes, recipe, chosen)
         classes = () if chosen.label_values else recipe.schema.classes
         places = _places(matched, labels, classes, chip_size=chip_size, step=step)
         crs = common_crs({place.scene.path: place.grid for place in places})
@@ -260,8 +261,7 @@ def _places(
     names = stems if len(set(stems)) == len(stems) else [scene.path for scene in matched]
     found = []
     for number, scene in enumerate(matched):
-        with scene.open() as opened:
-            grid = opened.grid
+        grid = grid_of(scene)
         plan = ChipPlan(plan_tiles(grid.height, grid.width, core=step, halo=0, stride=1), chip_size)
         place = _Place(names[number], scene, grid, plan, labels[number] if labels else None, classes)
         opened_labels = place.open_labels()
@@ -272,11 +272,7 @@ def _places(
 
 
 def _require_input(scenes: Sequence[str], labels: Sequence[str], out: Path, options: EmbedOptions) -> None:
-    if not scenes:
-        raise ConfigError("No scene was given. Give at least one.")
-    repeated = sorted({scene for scene in scenes if list(scenes).count(scene) > 1})
-    if repeated:
-        raise ConfigError(f"'{repeated[0]}' is given twice. Give each scene once.")
+    require_scenes(scenes)
     if labels and len(labels) != len(scenes):
         raise ConfigError(
             f"There are {len(scenes)} scene(s), but {len(labels)} label raster(s). Give one for each scene, "
@@ -309,16 +305,6 @@ def _checked_step(step: int | None, chip_size: int) -> int:
             f"number; found --step {chosen}. Use {near}."
         )
     return chosen
-
-
-def _match(scene: str, recipe: Recipe, options: EmbedOptions) -> MatchedScene:
-    return match_scene(
-        scene,
-        recipe,
-        bands=options.bands,
-        nodata=options.nodata,
-        allow_range_mismatch=options.allow_range_mismatch,
-    )
 
 
 def _batch_size(descriptor: Descriptor, network: Network, recipe: Recipe, chip_size: int) -> int:

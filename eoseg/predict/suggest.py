@@ -25,9 +25,10 @@ from eoseg.models.network import Network
 from eoseg.predict.choice import Chosen, choose_places
 from eoseg.predict.classifier import pick_device
 from eoseg.predict.descriptor import Descriptor, chip_size_of
-from eoseg.predict.match import MatchedScene, match_scene
+from eoseg.predict.match import MatchedScene
 from eoseg.predict.plan import ChipPlan
 from eoseg.predict.reader import TileImage, read_tiles
+from eoseg.predict.several import grid_of, match_each, require_scenes
 from eoseg.progress import Progress
 from eoseg.recipe import Recipe
 
@@ -128,8 +129,8 @@ def suggest_places(
     device = pick_device(chosen.device, cpu_only=isinstance(network.body, FittedBody))
     look = _Look(network.eval().to(device), size)
     with gdal_settings():
-        matched = [_match(scene, recipe, chosen) for scene in scenes]
-        grids = [_grid_of(scene) for scene in matched]
+        matched = match_each(scenes, recipe, chosen)
+        grids = [grid_of(scene) for scene in matched]
         cells = _look_at(matched, grids, look, progress)
     labelled = _labelled(cells, grids, scenes, chosen.labelled)
     left = len(cells.places) - int(labelled.sum())
@@ -159,11 +160,7 @@ def suggest_places(
 
 
 def _require_input(network: Network, recipe: Recipe, scenes: Sequence[str]) -> None:
-    if not scenes:
-        raise ConfigError("No scene was given. Give at least one.")
-    repeated = sorted({scene for scene in scenes if list(scenes).count(scene) > 1})
-    if repeated:
-        raise ConfigError(f"'{repeated[0]}' is given twice. Give each scene once.")
+    require_scenes(scenes)
     if not network.takes_one_date:
         raise ConfigError(
             f"The network of this checkpoint is for {network.kind} and takes several dates; places are "
@@ -273,21 +270,6 @@ def _labelled(
     if len(misses) == len(scenes):
         raise misses[0]
     return found
-
-
-def _match(scene: str, recipe: Recipe, options: SuggestOptions) -> MatchedScene:
-    return match_scene(
-        scene,
-        recipe,
-        bands=options.bands,
-        nodata=options.nodata,
-        allow_range_mismatch=options.allow_range_mismatch,
-    )
-
-
-def _grid_of(scene: MatchedScene) -> Grid:
-    with scene.open() as opened:
-        return opened.grid
 
 
 def _write(
