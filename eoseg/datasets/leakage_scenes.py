@@ -196,7 +196,7 @@ def _dates_of(entry: SceneEntry) -> list[date]:
 
 
 def _check_duplicates(reader: SceneReader, split: Split, chip_size: int) -> Check:
-    """Pictures that are in two scenes of different splits. Regions of one scene share no pixel."""
+    """Pictures that are in two scenes of different splits. Regions of one scene are a matter of ground."""
     same = _same_files(reader.index, split)
     if same:
         text = f"'{same[0][0]}' and '{same[0][1]}' are the same file but lie in different splits"

@@ -74,8 +74,12 @@ class Split:
 def read_split(path: str | Path, index: SceneIndex) -> Split:
     """Read a split.json and check it against the scenes.
 
+    Splits may share ground here: whether that is refused the audit says, as of any other split
+    (`eoseg.datasets.leakage`).
+
     Raises:
-        DataError: The file is missing or no split, its hash does not fit, or it names other scenes.
+        DataError: The file is missing or no split, its hash does not fit, it names other scenes, or a split
+            has ground twice.
     """
     values = read_split_json(path)
     try:
@@ -96,19 +100,21 @@ def read_split(path: str | Path, index: SceneIndex) -> Split:
             )
         if region.split not in SPLITS:
             raise DataError(f"'{path}': {unknown_name('split', region.split, SPLITS)}")
-    _refuse_overlaps(split, path)
+    _refuse_doubled(split, path)
     return split
 
 
-def _refuse_overlaps(split: Split, path: str | Path) -> None:
-    by_scene: dict[str, list[Region]] = {}
+def _refuse_doubled(split: Split, path: str | Path) -> None:
+    """Refuse ground that one split has twice, which its figures would count twice."""
+    held: dict[tuple[str, str], list[Region]] = {}
     for region in split.regions:
-        for other in by_scene.setdefault(region.scene_id, []):
-            if other.window.intersection(region.window) is not None:
-                raise DataError(
-                    f"'{path}' has overlapping regions in the scene '{region.scene_id}'. Correct it."
-                )
-        by_scene[region.scene_id].append(region)
+        others = held.setdefault((region.scene_id, region.split), [])
+        if any(other.window.intersection(region.window) is not None for other in others):
+            raise DataError(
+                f"'{path}' has overlapping regions of {region.split} in the scene '{region.scene_id}'. "
+                "Correct it."
+            )
+        others.append(region)
 
 
 def read_split_json(path: str | Path) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 from scene_factory import make_data, reader_of
 
 from eoseg.datasets.config import SceneSource, SplitConfig
+from eoseg.datasets.leakage_scenes import ground_of
 from eoseg.datasets.split_file import Split, read_split
 from eoseg.datasets.splits import make_split
 from eoseg.datasets.survey import survey_labels
@@ -55,5 +57,17 @@ def test_overlapping_regions_are_refused(tmp_path: Path):
     split = split_of(source, test=0.0)
     doubled = Split(split.method, split.seed, split.parameters, (*split.regions, split.regions[0]))
     (tmp_path / "split.json").write_text(doubled.to_json())
-    with pytest.raises(DataError, match="overlapping regions"):
+    with pytest.raises(DataError, match="overlapping regions of train in the scene 'a'"):
         read_split(tmp_path / "split.json", reader_of(source).index)
+
+
+def test_ground_that_two_splits_share_is_left_to_the_audit(tmp_path: Path):
+    source = make_data(tmp_path, {"a": (50, 50)})
+    split = split_of(source, test=0.0)
+    first = next(region for region in split.regions if region.split == "train")
+    shared = Split(split.method, split.seed, split.parameters, (*split.regions, replace(first, split="val")))
+    (tmp_path / "split.json").write_text(shared.to_json())
+    index = reader_of(source).index
+    assert read_split(tmp_path / "split.json", index).regions == shared.regions
+    (entry,), _ = ground_of(index, shared).plan.shared(ground_of(index, shared).splits)
+    assert entry.share == pytest.approx(1)
