@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from eoseg.cli.arguments import label_value, progress_bar, require_free
 from eoseg.cli.sample import named_values
+from eoseg.cli.wandb_log import add_wandb_options, log_accuracy, read_model, wandb_mode
 from eoseg.errors import ConfigError, OutputError
 from eoseg.files import write_atomically
 
@@ -26,7 +27,11 @@ def main(command: str, argv: list[str]) -> None:
     options = _parser(command).parse_args(argv)
     from eoseg.evaluate.map_accuracy import assess_map  # imports rasterio
 
-    for path in (options.out, options.markdown, options.figure, options.page):
+    if options.model is not None and not options.wandb:
+        raise ConfigError("--model says in W&B what made the map: add --wandb, or leave it out.")
+    mode = wandb_mode(wanted=options.wandb, project=options.project)
+    model = None if options.model is None else read_model(options.model, options.map)
+    for path in _outputs(options):
         if path is not None:
             require_free(path, overwrite=options.overwrite)
     reference = _reference(options)
@@ -41,6 +46,13 @@ def main(command: str, argv: list[str]) -> None:
         )
     _print(found)
     _write(options, argv, found)
+    if mode != "absent":
+        files = [path for path in _outputs(options) if path is not None]
+        log_accuracy(Path(options.map), found, files, model, project=options.project, mode=mode)
+
+
+def _outputs(options: argparse.Namespace) -> tuple[Path | None, ...]:
+    return options.out, options.markdown, options.figure, options.page
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -91,6 +103,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         nargs="+",
         metavar="VALUE",
         help="values, colours, attribute values or layers that mean 'no label'",
+    )
+    add_wandb_options(parser, "accuracy and areas").add_argument(
+        "--model", type=Path, metavar="CHECKPOINT", help="the checkpoint that made the map, to be named there"
     )
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
     return parser
@@ -178,6 +193,6 @@ def _write(options: argparse.Namespace, argv: list[str], found: "MapAccuracy") -
             sampled=found,
             command=shlex.join(["eoseg", "accuracy", *argv]),
         )
-    for path in (options.out, options.markdown, options.figure, options.page):
+    for path in _outputs(options):
         if path is not None:
             print(f"Written: {path}")

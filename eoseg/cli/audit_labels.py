@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from eoseg.cli.arguments import count
 from eoseg.cli.run_data import build_data, run_config
+from eoseg.cli.wandb_log import add_wandb_options, log_label_audit, wandb_mode
 from eoseg.geo.ranked_file import require_geopackage, write_ranked
 
 if TYPE_CHECKING:
     from eoseg.evaluate.label_audit import LabelAudit
     from eoseg.evaluate.out_of_sample import TrainedRun
+    from eoseg.recipe import Recipe
 
 _SHOWN = 8
 """Pairs of given and proposed class that are printed."""
@@ -21,13 +23,15 @@ def main(command: str, argv: list[str]) -> None:
     """Judge the labels that the networks of some runs did not train on; write the suspects."""
     arguments = _parser(command).parse_args(argv)
     require_geopackage(arguments.out, overwrite=arguments.overwrite)
+    mode = wandb_mode(wanted=arguments.wandb, project=arguments.project)
     configs = [run_config(folder) for folder in arguments.runs]
 
     from eoseg.evaluate.label_audit import audit_labels
     from eoseg.models.fitted import FittedBody  # imports torch
     from eoseg.predict.classifier import pick_device
 
-    runs = [_load(folder, config) for folder, config in zip(arguments.runs, configs, strict=True)]
+    loaded = [_load(folder, config) for folder, config in zip(arguments.runs, configs, strict=True)]
+    runs, models = [run for run, _ in loaded], [model for _, model in loaded]
     fitted = any(isinstance(run.network.body, FittedBody) for run in runs)
     device = pick_device(arguments.device, cpu_only=fitted)
     found = audit_labels(runs, device=str(device))
@@ -40,15 +44,28 @@ def main(command: str, argv: list[str]) -> None:
         crs=written.crs,
         classes=written.classes,
     )
-    _print(found, len(written), arguments.out)
+    pairs = _pairs(found.columns["given"], found.columns["proposed"], found.columns["pixels"])
+    _print(found, pairs, len(written), arguments.out)
+    if mode != "absent":
+        rows = [
+            {"given": given, "proposed": proposed, "suspects": suspects, "pixels": pixels}
+            for (given, proposed), (suspects, pixels) in pairs
+        ]
+        log_label_audit(arguments.out, found, rows, models, project=arguments.project, mode=mode)
 
 
-def _load(folder: Path, config: dict[str, object]) -> "TrainedRun":
+type _Pairs = list[tuple[tuple[str, str], tuple[int, int]]]
+"""Given and proposed class, with suspects and their pixels."""
+
+
+def _load(folder: Path, config: dict[str, object]) -> "tuple[TrainedRun, tuple[Path, Recipe]]":
     from eoseg.evaluate.out_of_sample import TrainedRun
     from eoseg.models.checkpoint import load_network
 
-    network, _ = load_network(folder / "model.ckpt")
-    return TrainedRun(str(folder), build_data(config, where=str(folder / "config.yaml")), network)
+    checkpoint = folder / "model.ckpt"
+    network, recipe = load_network(checkpoint)
+    run = TrainedRun(str(folder), build_data(config, where=str(folder / "config.yaml")), network)
+    return run, (checkpoint, recipe)
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
@@ -70,10 +87,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
+    add_wandb_options(parser, "what was found")
     return parser
 
 
-def _print(found: "LabelAudit", written: int, path: Path) -> None:
+def _print(found: "LabelAudit", pairs: _Pairs, written: int, path: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -84,7 +102,6 @@ def _print(found: "LabelAudit", written: int, path: Path) -> None:
         f"{judged:,} labels of {found.kind} judged; about {found.estimated_wrong:.1%} of them are wrong. "
         f"Suspects: {len(found):,} {what}."
     )
-    pairs = _pairs(found.columns["given"], found.columns["proposed"], found.columns["pixels"])
     if pairs:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("given", "proposed", "suspects", "pixels"):
@@ -95,9 +112,7 @@ def _print(found: "LabelAudit", written: int, path: Path) -> None:
     print(f"Written: {path} ({written:,}, the worst first)")
 
 
-def _pairs(
-    given: Sequence[str], proposed: Sequence[str], pixels: Sequence[int]
-) -> list[tuple[tuple[str, str], tuple[int, int]]]:
+def _pairs(given: Sequence[str], proposed: Sequence[str], pixels: Sequence[int]) -> _Pairs:
     """Suspects and their pixels for each pair of classes, the most frequent first."""
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for one, other, size in zip(given, proposed, pixels, strict=True):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from eoseg.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
+    from eoseg.evaluate.label_audit import LabelAudit
+    from eoseg.evaluate.map_accuracy import MapAccuracy
     from eoseg.recipe import Recipe
     from eoseg.tracking.wandb_mode import Mode
 
@@ -52,6 +54,14 @@ def wandb_mode(*, wanted: bool, project: str | None) -> "Mode":
     return mode
 
 
+def map_tags(path: Path) -> dict[str, str]:
+    """What a map says of itself."""
+    from eoseg.geo.scene import open_dataset
+
+    with open_dataset(str(path)) as dataset:
+        return {str(name): str(value) for name, value in dataset.tags().items()}
+
+
 def log_map(path: Path, arguments: argparse.Namespace, recipe: "Recipe") -> None:
     """Log a map, and that its checkpoint made it.
 
@@ -60,16 +70,13 @@ def log_map(path: Path, arguments: argparse.Namespace, recipe: "Recipe") -> None
         arguments: Those of `eoseg predict`, with the mode as `wandb`.
         recipe: That of the checkpoint.
     """
-    from eoseg.geo.scene import open_dataset
     from eoseg.tracking import jobs
 
-    with open_dataset(str(path)) as dataset:
-        tags = {str(name): str(value) for name, value in dataset.tags().items()}
     jobs.log_map(
         path,
         Path(arguments.checkpoint),
         recipe,
-        tags,
+        map_tags(path),
         project=arguments.project or _PROJECT,
         mode=arguments.wandb,
     )
@@ -111,3 +118,48 @@ def log_evaluation(
 
     tags = evaluation["protocol"]["map_tags"]
     jobs.log_evaluation(path, evaluation, files, tags, model, project=project or _PROJECT, mode=mode)
+
+
+def log_accuracy(
+    path: Path,
+    found: "MapAccuracy",
+    files: Sequence[Path],
+    model: "tuple[Path, Recipe] | None",
+    *,
+    project: str | None,
+    mode: "Mode",
+) -> None:
+    """Log what a sample says of a map; see `eoseg.tracking.jobs`."""
+    from eoseg.evaluate.area_section import area_picture
+    from eoseg.tracking import jobs
+
+    jobs.log_accuracy(
+        path,
+        found.to_dict(),
+        area_picture(found),
+        files,
+        map_tags(path),
+        model,
+        project=project or _PROJECT,
+        mode=mode,
+    )
+
+
+def log_label_audit(
+    path: Path,
+    found: "LabelAudit",
+    pairs: Sequence[Mapping[str, Any]],
+    models: "Sequence[tuple[Path, Recipe]]",
+    *,
+    project: str | None,
+    mode: "Mode",
+) -> None:
+    """Log which labels are probably wrong; see `eoseg.tracking.jobs`."""
+    from eoseg.tracking import jobs
+
+    figures = {
+        "judged": int(found.labels.sum()),
+        "estimated_wrong": found.estimated_wrong,
+        "suspects": len(found),
+    }
+    jobs.log_label_audit(path, figures, pairs, models, project=project or _PROJECT, mode=mode)

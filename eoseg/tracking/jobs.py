@@ -1,10 +1,11 @@
-"""W&B runs of commands that train nothing: maps and their evaluation."""
+"""W&B runs of commands that train nothing: maps, what is found out about them, and audits of labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eoseg.figures import Rgb
 from eoseg.files import write_atomically
 from eoseg.recipe import Recipe
 from eoseg.tracking import lineage
@@ -72,6 +73,97 @@ def log_evaluation(
         figures |= {f"map/iou/{one['name']}": one["iou"] for one in classes if one["iou"] is not None}
         run.log({**figures, "map/accuracy": _table(classes)})
         log_result(run, f"evaluation-{run.id}", "evaluation", files, {"figures": figures})
+
+
+def log_accuracy(
+    path: Path,
+    accuracy: Mapping[str, Any],
+    picture: Rgb,
+    files: Sequence[Path],
+    tags: Mapping[str, str],
+    model: tuple[Path, Recipe] | None,
+    *,
+    project: str,
+    mode: Mode,
+) -> None:
+    """Log accuracy and areas of a map as a sample estimates them.
+
+    Args:
+        path: The map.
+        accuracy: Figures and protocol, as in the JSON file of `eoseg accuracy`.
+        picture: Areas and accuracies of the classes.
+        files: What the command has written.
+        tags: What the map says of itself.
+        model: See `log_evaluation`, and so are the others.
+        project: The W&B project.
+        mode: From `choose_mode`.
+    """
+    checkpoint = None if model is None else model[0]
+    with _job(f"{path.stem}-accuracy", "accuracy", project=project, mode=mode, checkpoint=checkpoint) as run:
+        if run is None:
+            return
+        import wandb
+
+        _configure(run, {"protocol": accuracy["protocol"], "area_unit": accuracy["area_unit"]})
+        use_map(run, path, dict(tags))
+        if model is not None:
+            use_model(run, *model)
+        classes = [_estimates(one) for one in accuracy["classes"]]
+        figures = _flat("sample/overall_accuracy", accuracy["overall_accuracy"])
+        for one in accuracy["classes"]:
+            for key in ("area", "users_accuracy", "producers_accuracy"):
+                figures |= _flat(f"sample/{key}/{one['name']}", one[key])
+        shown = {"sample/classes": _table(classes), "sample/areas": wandb.Image(picture)}
+        run.log({**figures, **shown})
+        log_result(run, f"accuracy-{run.id}", "evaluation", files, {"figures": figures})
+
+
+def log_label_audit(
+    path: Path,
+    figures: Mapping[str, float],
+    pairs: Sequence[Mapping[str, Any]],
+    models: Sequence[tuple[Path, Recipe]],
+    *,
+    project: str,
+    mode: Mode,
+) -> None:
+    """Log which labels are probably wrong, and by which checkpoints.
+
+    Args:
+        path: The list of suspects that was written.
+        figures: By name.
+        pairs: Given and proposed class with the number of suspects; none where there is no suspect.
+        models: The checkpoints and their recipes.
+        project: The W&B project.
+        mode: From `choose_mode`.
+    """
+    name = f"{path.stem}-audit"
+    with _job(name, "audit", project=project, mode=mode, checkpoint=models[0][0]) as run:
+        if run is None:
+            return
+        for model in models:
+            use_model(run, *model)
+        logged = {f"labels/{key}": value for key, value in figures.items()}
+        run.log({**logged, **({"labels/suspects_by_class": _table(pairs)} if pairs else {})})
+        log_result(run, f"label-audit-{run.id}", "label-audit", [path], {"figures": logged})
+
+
+def _flat(name: str, figure: Mapping[str, Any] | None) -> dict[str, float]:
+    """An estimate and the ends of its interval as figures; nothing where it is not defined."""
+    if figure is None:
+        return {}
+    low, high = figure["interval_95"]
+    return {name: figure["value"], f"{name}/low": low, f"{name}/high": high}
+
+
+def _estimates(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table of classes: values with half the width of their intervals."""
+    row: dict[str, Any] = {"class": one["name"], "mapped_area": one["mapped_area"]}
+    for key in ("area", "users_accuracy", "producers_accuracy"):
+        figure = one[key]
+        row[key] = None if figure is None else figure["value"]
+        row[f"{key}_margin_95"] = None if figure is None else figure["margin_95"]
+    return row
 
 
 @contextmanager

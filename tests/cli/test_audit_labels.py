@@ -5,6 +5,7 @@ from pathlib import Path
 import pyogrio
 import pytest
 import yaml
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.cli import main
 from eoseg.cli.audit_labels import main as audit_labels
@@ -62,6 +63,22 @@ def test_of_one_run_validation_and_test_labels_are_judged(
     out = str(tmp_path / "suspects.gpkg")
     audit_labels("audit-labels", [str(run / "fold0" / "latest"), "--out", out, "--device", "cpu"])
     assert "80 labels of rows judged" in capsys.readouterr().out
+
+
+def test_with_wandb_the_list_is_in_an_offline_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate_wandb(monkeypatch, tmp_path)
+    out = str(tmp_path / "suspects.gpkg")
+    audit_labels("audit-labels", [str(run / "fold0" / "latest"), "--out", out, "--device", "cpu", "--wandb"])
+    records = read_run((tmp_path / "runs" / "suspects-audit" / "latest").resolve())
+    (logged,) = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert logged["labels/judged"] == 80
+    assert logged["labels/suspects"] == len(pyogrio.read_dataframe(out))
+    kinds = {record["artifact"]["type"] for record in records if record["type"] == "artifact"}
+    assert {"model", "label-audit"} <= kinds
+    with pytest.raises(ConfigError, match="--project p is for --wandb"):
+        audit_labels("audit-labels", [str(run), "--out", str(tmp_path / "b.gpkg"), "--project", "p"])
 
 
 def test_what_is_no_run_or_no_geopackage_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from conftest import write_scene
 from map_factory import write_map
 from PIL import Image
 from sample_factory import LAND, answers_of, draw, fill, land
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.cli import main
 
@@ -136,6 +137,30 @@ def test_classes_are_named_for_a_map_that_does_not(
     assert "does not name its classes" in fails(capsys, bare, files[1])
     run(bare, files[1], "--classes", "forest=0,clearing=1,water=2")
     assert "overall accuracy" in capsys.readouterr().out
+
+
+def test_with_wandb_figures_and_files_are_in_an_offline_run(
+    files: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    isolate_wandb(monkeypatch, tmp_path)
+    run(*files, "--wandb", f"--out={tmp_path / 'a.json'}")
+    folder = (tmp_path / "runs" / "map-accuracy" / "latest").resolve()
+    records = read_run(folder)
+    (logged,) = [record["history"]["item"] for record in records if record["type"] == "history"]
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert logged["sample/overall_accuracy"] == written["overall_accuracy"]["value"]
+    forest = next(entry for entry in written["classes"] if entry["name"] == "forest")
+    assert logged["sample/area/forest"] == forest["area"]["value"]
+    assert {record["artifact"]["type"] for record in records if record["type"] == "artifact"} >= {
+        "map",
+        "evaluation",
+    }
+    assert f"wandb sync {folder.relative_to(tmp_path.resolve())}" in capsys.readouterr().out
+    assert "--project p is for --wandb" in fails(capsys, *files, "--project", "p")
+    assert "--model says in W&B" in fails(capsys, *files, "--model", "m.ckpt")
 
 
 def test_neither_torch_nor_matplotlib_is_imported(files: tuple[str, str]) -> None:

@@ -12,7 +12,8 @@ from lightning.pytorch import LightningModule
 from PIL import Image
 from task_worlds import HEIGHT, World, batch_of, evaluate, make_schema, make_statistics, use_local_models
 from torch import Tensor
-from tracking_fakes import SCHEMA, FakeData, FakeTask, isolate_wandb, make_trainer, quietly, read_run
+from tracking_fakes import SCHEMA, FakeData, FakeTask, make_trainer, quietly
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.batch import Batch
 from eoseg.errors import ConfigError, OutputError

@@ -6,7 +6,8 @@ import pytest
 import torch
 import wandb
 from lightning.pytorch.callbacks import ModelCheckpoint
-from tracking_fakes import FakeData, FakeTask, isolate_wandb, make_trainer, quietly, read_run
+from tracking_fakes import FakeData, FakeTask, make_trainer, quietly
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.tracking.identity import RunRecord, keep_models, run_tags
 from eoseg.tracking.lineage import DataFiles

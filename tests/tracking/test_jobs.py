@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
-from tracking_fakes import SCHEMA, STATISTICS, isolate_wandb, read_run
+from tracking_fakes import SCHEMA, STATISTICS
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.recipe import Recipe
-from eoseg.tracking.jobs import log_evaluation, log_map
+from eoseg.tracking.jobs import log_accuracy, log_evaluation, log_label_audit, log_map
 
 RECIPE = Recipe("SegmentationTask", SCHEMA, STATISTICS, {"arch": "unet"}, 16, 1, {"seed": 0})
 EVALUATION = {
@@ -75,3 +77,73 @@ def test_an_evaluation_uses_map_and_checkpoint(tmp_path: Path) -> None:
 def test_disabled_nothing_is_left(tmp_path: Path) -> None:
     log_evaluation(tmp_path / "m.tif", EVALUATION, [], {}, None, project="p", mode="disabled")
     assert not (tmp_path / "runs" / "m-evaluate").exists()
+
+
+def history(folder: Path) -> dict[str, object]:
+    found = [
+        record["history"]["item"] for record in read_run(folder.resolve()) if record["type"] == "history"
+    ]
+    return found[0]  # type: ignore[no-any-return]
+
+
+def estimate(value: float) -> dict[str, object]:
+    return {
+        "value": value,
+        "standard_error": 0.01,
+        "margin_95": 0.02,
+        "interval_95": [value - 0.02, value + 0.02],
+    }
+
+
+def test_accuracy_and_areas_use_map_and_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "areas.json").write_text("{}")
+    classes = [
+        {
+            "name": name,
+            "users_accuracy": users,
+            "producers_accuracy": estimate(0.7),
+            "area": estimate(12.5),
+            "mapped_area": 13.0,
+        }
+        for name, users in (("dark", estimate(0.8)), ("bright", None))
+    ]
+    accuracy = {
+        "overall_accuracy": estimate(0.9),
+        "classes": classes,
+        "area_unit": "m2",
+        "protocol": {"map": "m.tif"},
+    }
+    log_accuracy(
+        tmp_path / "m.tif",
+        accuracy,
+        np.zeros((8, 8, 3), np.uint8),
+        [tmp_path / "areas.json"],
+        {},
+        (tmp_path / "runs" / "toy" / "1" / "model.ckpt", RECIPE),
+        project="p",
+        mode="offline",
+    )
+    folder = tmp_path / "runs" / "m-accuracy" / "latest"
+    assert artifacts(folder) | {"evaluation": "made"} == artifacts(folder)
+    assert (artifacts(folder)["map"], artifacts(folder)["model"]) == ("used", "used")
+    logged = history(folder)
+    assert (logged["sample/overall_accuracy"], logged["sample/overall_accuracy/low"]) == (0.9, 0.88)
+    assert (logged["sample/area/dark"], logged["sample/users_accuracy/dark"]) == (12.5, 0.8)
+    assert "sample/users_accuracy/bright" not in logged  # undefined figures are left out
+    assert {"sample/classes", "sample/areas"} <= set(logged)
+
+
+def test_an_audit_of_labels_uses_all_its_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "suspects.gpkg").write_text("list")
+    pairs = [{"given": "dark", "proposed": "bright", "suspects": 3, "pixels": 40}]
+    model = (tmp_path / "runs" / "toy" / "1" / "model.ckpt", RECIPE)
+    figures = {"judged": 120, "estimated_wrong": 0.02, "suspects": 3}
+    log_label_audit(tmp_path / "suspects.gpkg", figures, pairs, [model], project="p", mode="offline")
+    folder = tmp_path / "runs" / "suspects-audit" / "latest"
+    assert {kind: artifacts(folder)[kind] for kind in ("model", "label-audit")} == {
+        "model": "used",
+        "label-audit": "made",
+    }
+    logged = history(folder)
+    assert (logged["labels/judged"], logged["labels/suspects"]) == (120, 3)
+    assert "labels/suspects_by_class" in logged

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wandb
-from tracking_fakes import isolate_wandb, read_run
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.figures.pictures import png_bytes
 from eoseg.tracking.ladder_run import log_ladder

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import wandb
-from tracking_fakes import SCHEMA, STATISTICS, isolate_wandb, read_run
+from tracking_fakes import SCHEMA, STATISTICS
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.errors import ConfigError
 from eoseg.recipe import Recipe

@@ -6,7 +6,8 @@ import pytest
 import torch
 import wandb
 from lightning.pytorch import Trainer
-from tracking_fakes import FakeData, FakeTask, isolate_wandb, make_trainer, quietly, read_run
+from tracking_fakes import FakeData, FakeTask, make_trainer, quietly
+from wandb_records import isolate_wandb, read_run
 
 from eoseg.errors import ConfigError
 from eoseg.figures import read_curves

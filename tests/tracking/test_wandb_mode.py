@@ -10,16 +10,8 @@ import pytest
 import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from run_server import KEY, RunServer
-from tracking_fakes import (
-    SCHEMA,
-    STATISTICS,
-    FakeData,
-    FakeTask,
-    isolate_wandb,
-    make_trainer,
-    quietly,
-    records_of,
-)
+from tracking_fakes import SCHEMA, STATISTICS, FakeData, FakeTask, make_trainer, quietly
+from wandb_records import isolate_wandb, records_of
 
 from eoseg.errors import ConfigError
 from eoseg.recipe import Recipe

@@ -1,15 +1,11 @@
-"""A task and a datamodule of a few lines, and a way to read an offline W&B run back from disk."""
+"""A task and a datamodule of a few lines."""
 
-import json
-import subprocess
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
@@ -89,6 +85,9 @@ class FakeTask(LightningModule):
         logits[:, 0, :8] = 1
         return self.drop(logits)
 
+    def answer(self, image: Tensor, valid: Tensor, days: Tensor | None, *, stage: str) -> Tensor:
+        return self(image, valid)
+
     def predict_classes(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)
 
@@ -153,38 +152,3 @@ def quietly(function: Any, *arguments: Any) -> None:
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
         warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists.*")
         function(*arguments)
-
-
-def isolate_wandb(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """A user without login and settings, whose home is a temporary folder."""
-    import os
-
-    import wandb
-
-    wandb.teardown()
-    for name in list(os.environ):
-        if name.startswith("WANDB_"):
-            monkeypatch.delenv(name)
-    for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
-        monkeypatch.setenv(name, str(folder / name.lower()))
-    monkeypatch.setenv("NETRC", str(folder / "netrc"))
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.chdir(folder)
-
-
-def read_run(folder: Path) -> list[dict[str, Any]]:
-    """All records of the one offline run in a run folder."""
-    (log,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    return records_of(log)
-
-
-def records_of(log: Path) -> list[dict[str, Any]]:
-    """All records of a run, from its file on disk."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(log)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
