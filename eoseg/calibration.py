@@ -33,6 +33,20 @@ class Bins:
     confidence: NDArray[np.float64]
     """Sum of their probabilities."""
 
+    @property
+    def total(self) -> int:
+        """How much fell into all of them."""
+        return int(self.count.sum())
+
+    @property
+    def ece(self) -> float | None:
+        """Expected calibration error: mean of |accuracy - confidence|, 0 to 1.
+
+        Guo et al. 2017, https://proceedings.mlr.press/v70/guo17a.html, equation 3.
+        """
+        total = self.total
+        return float(np.abs(self.right - self.confidence).sum()) / total if total else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
@@ -52,22 +66,19 @@ class Reliability:
     @property
     def total(self) -> int:
         """Pixels or chips."""
-        return int(self.likeliest.count.sum())
+        return self.likeliest.total
 
     @property
     def ece(self) -> float | None:
-        """Expected calibration error of the likeliest class: mean of |accuracy - confidence|, 0 to 1.
-
-        Guo et al. 2017, https://proceedings.mlr.press/v70/guo17a.html, equation 3.
-        """
-        return _error(self.likeliest)
+        """That of the likeliest class."""
+        return self.likeliest.ece
 
     @property
     def class_ece(self) -> dict[str, float | None]:
         """The same for each class on its own, over all pixels (Kull et al. 2019, arXiv:1910.12656, eq. 2)."""
         each = self.each
         return {
-            name: _error(Bins(each.count[place], each.right[place], each.confidence[place]))
+            name: Bins(each.count[place], each.right[place], each.confidence[place]).ece
             for place, name in enumerate(self.names)
         }
 
@@ -171,8 +182,3 @@ def _fill(chances: NDArray[np.float32], right: NDArray[np.bool_]) -> Bins:
         np.bincount(places[right], minlength=BINS).astype(np.int64),
         np.bincount(places, weights=chances.astype(np.float64), minlength=BINS),
     )
-
-
-def _error(bins: Bins) -> float | None:
-    total = int(bins.count.sum())
-    return float(np.abs(bins.right - bins.confidence).sum()) / total if total else None

@@ -124,6 +124,15 @@ def make_test(
             "nll": 0.9,
             "bins": {"count": [0, 500, 1500], "right": [0, 300, 1260], "confidence": [0, 250, 1350.0]},
         },
+        "selective": {
+            "aurc": 0.05,
+            "count": 2000,
+            "curve": {"coverage": [0.5, 1.0], "accuracy": [0.96, 0.78], "confidence": [0.8, 0.4]},
+            "mask_for_accuracy": {
+                "0.95": {"confidence": 0.812, "coverage": 0.52, "accuracy": 0.951},
+                "0.99": None,
+            },
+        },
         "protocol": {"split_evaluated": "test", "test_set_opened": 2},
     }
     (folder / "figures.json").write_text(json.dumps({**values, **figures}))

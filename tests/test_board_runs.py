@@ -170,7 +170,17 @@ def test_the_dashboard_asks_for_nothing_that_is_not_logged(fitted: Run, tested: 
 
 
 def test_each_panel_is_there_once(fitted: Run, tested: Run) -> None:
-    panels = ("chips", "strips", "legend", "worst", "matrix", "confusion_table", "reliability", "classes")
+    panels = (
+        "chips",
+        "strips",
+        "legend",
+        "worst",
+        "matrix",
+        "confusion_table",
+        "reliability",
+        "selective",
+        "classes",
+    )
     for run, stage in ((fitted, "val"), (tested, "test")):
         counts = run.names()
         assert {f"{stage}/{name}": counts[f"{stage}/{name}"] for name in panels} == {
@@ -198,12 +208,13 @@ def test_the_run_says_what_it_is(fitted: Run, tested: Run) -> None:
     assert f"split:{split}" in fitted.begun["tags"]
     config = {key: value for record in fitted.all("config") for key, value in record["update"].items()}
     assert config["model"]["init_args"]["network_args"] == {"depth": 3, "channels": 8}
+    assert config["leakage"]["verdict"] == json.loads((fitted.folder / "leakage.json").read_text())["verdict"]
 
 
 def test_the_pulse_and_the_figures_are_in_it(fitted: Run) -> None:
     logged = set(fitted.names())
     assert {"train/lr", "train/grad_norm", "train/samples_per_second", "val/miou", "val/iou/grass"} <= logged
-    assert {"val/f1/grass", "val/calibration_error", "train/loss_epoch", "val/loss"} <= logged
+    assert {"val/f1/grass", "val/ece", "val/aurc", "train/loss_epoch", "val/loss"} <= logged
 
 
 def test_the_training_is_one_run_with_its_data_and_its_models(fitted: Run, tested: Run) -> None:

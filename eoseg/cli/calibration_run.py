@@ -72,9 +72,9 @@ class CalibrationCLI(EosegCLI):
         after = _measured(task)
         if not self.trainer.is_global_zero:
             return
-        unit = "chips" if task.kind == "classification" else "pixels"
         held = {"before": before, "after": after}
-        write_reliability(self.run_folder / PICTURE, held, unit=unit)
+        bins = {name: found.likeliest for name, found in held.items()}
+        write_reliability(self.run_folder / PICTURE, bins, unit=task.unit)
         content = {
             "command": "calibrate",
             "fitted_on": {"split": "val", "labels": len(classes), "of": before.total},
@@ -84,7 +84,7 @@ class CalibrationCLI(EosegCLI):
         }
         write_atomically(self.run_folder / "figures.json", json.dumps(content, indent=2) + "\n")
         model = self._write(Path(checkpoint), task, before, after, len(classes))
-        for line in _report(scaling, before, after, len(classes), unit):
+        for line in _report(scaling, before, after, len(classes), task.unit):
             print(line)
         print(f"\nCalibrated checkpoint: {model}\nNext: eoseg test {self.run_folder}")
 

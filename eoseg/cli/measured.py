@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eoseg.calibration import Reliability
+from eoseg.calibration import Bins, Reliability
 from eoseg.datasets.base import EOData
 from eoseg.evaluate.intervals import Intervals, bootstrap, figures_of, said_blocks
-from eoseg.figures import png_bytes, reliability_image
+from eoseg.figures import png_bytes, reliability_image, selective_image
 from eoseg.metrics import score
+from eoseg.selective import SelectiveCurve
 from eoseg.spatial_blocks import Blocks
 from eoseg.tasks import Task
 from eoseg.tasks.class_task import ClassTask
 from eoseg.tracking.protocol import Stage, figures_record
 
-PICTURE = "reliability.png"
+PICTURE, SURE_PICTURE = "reliability.png", "selective.png"
 _SHOWN = {"overall_accuracy": "overall accuracy", "mean_iou": "mean IoU", "kappa": "kappa"}
 
 
@@ -66,7 +67,8 @@ def write_measured(
         record: The protocol, which is kept with the blocks.
 
     Returns:
-        `intervals` and `calibration`; nothing of tasks without one class per pixel or chip.
+        `intervals`, `calibration` and `selective`; of several labels per chip the last alone, and nothing of
+        tasks without classes.
 
     Raises:
         DataError: The blocks cannot be put together to that side.
@@ -74,19 +76,35 @@ def write_measured(
     if not isinstance(task, ClassTask):
         return {}
     measured = task.measured(stage)
-    if measured.blocks is None or measured.reliability is None:
-        return {}
-    blocks = measured.blocks
+    found: dict[str, Any] = {}
+    if measured.blocks is not None and measured.reliability is not None:
+        found = _write_blocks(task, measured.blocks, measured.reliability, folder, stage, block_size, record)
+    if measured.judged and measured.curve.total:
+        image = selective_image({stage: measured.curve}, unit=task.unit)
+        (folder / SURE_PICTURE).write_bytes(png_bytes(image))
+        print(selective_line(measured.curve))
+        found["selective"] = measured.curve.to_dict()
+    return found
+
+
+def _write_blocks(
+    task: ClassTask,
+    blocks: Blocks,
+    reliability: Reliability,
+    folder: Path,
+    stage: Stage,
+    block_size: int | None,
+    record: dict[str, Any],
+) -> dict[str, Any]:
     chosen = blocks.enlarged(block_size)
     intervals = bootstrap(chosen.matrices, blocks.names, block_size=chosen.side)
     blocks.write(folder / blocks_file(stage), record)
-    unit = "chips" if task.kind == "classification" else "pixels"
-    write_reliability(folder / PICTURE, {stage: measured.reliability}, unit=unit)
-    for line in [*_figure_lines(chosen, intervals), calibration_line(measured.reliability)]:
+    write_reliability(folder / PICTURE, {stage: reliability.likeliest}, unit=task.unit)
+    for line in [*_figure_lines(chosen, intervals), calibration_line(reliability)]:
         print(line)
     return {
         "intervals": interval_values(intervals),
-        "calibration": {**measured.reliability.to_dict(), "scaling": scaling_values(task)},
+        "calibration": {**reliability.to_dict(), "scaling": scaling_values(task)},
     }
 
 
@@ -114,7 +132,7 @@ def interval_values(intervals: Intervals) -> dict[str, Any]:
     }
 
 
-def write_reliability(path: Path, measured: dict[str, Reliability], *, unit: str) -> None:
+def write_reliability(path: Path, measured: dict[str, Bins], *, unit: str) -> None:
     """Draw reliability diagrams into a PNG file."""
     path.write_bytes(png_bytes(reliability_image(measured, unit=unit)))
 
@@ -127,6 +145,18 @@ def calibration_line(found: Reliability, *, title: str = "Probabilities") -> str
         f"{title}: ECE {_said(found.ece)} (worst class {worst} {_said(known.get(worst))}), Brier "
         f"{_said(found.brier)}, NLL {_said(found.nll)}"
     )
+
+
+def selective_line(curve: SelectiveCurve) -> str:
+    """Accuracy of the surest answers in one line, with where to mask for 95 %."""
+    most, half = (_said(curve.accuracy(share)) for share in (0.8, 0.5))
+    mask = curve.mask_for(0.95)
+    told = (
+        "0.95 on no share"
+        if mask is None
+        else f"0.95 from a probability of {mask.confidence:.3f} on ({100 * mask.coverage:.0f} %)"
+    )
+    return f"Surest 80 %: accuracy {most}, surest 50 %: {half}; {told}; AURC {_said(curve.aurc)}"
 
 
 def _figure_lines(blocks: Blocks, intervals: Intervals) -> Sequence[str]:

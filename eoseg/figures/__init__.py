@@ -35,6 +35,7 @@ from eoseg.figures.pictures import (
 )
 from eoseg.figures.reliability import reliability_image
 from eoseg.figures.seams import SeamPicture, seam_image
+from eoseg.figures.selective import selective_image
 from eoseg.figures.split_map import split_map_image
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "rgb_image",
     "scale_image",
     "seam_image",
+    "selective_image",
     "side_by_side",
     "split_map_image",
     "value_image",

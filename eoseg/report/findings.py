@@ -10,6 +10,7 @@ from eoseg.report.measures import Measure, read_evaluation, read_test_measure, r
 from eoseg.report.pictures import MapView, view_map
 from eoseg.report.reliability import Diagram, read_diagrams
 from eoseg.report.run import Run, Tested, find_test, read_run, read_test
+from eoseg.report.selective import Surest, read_surest
 from eoseg.report.split import SplitTable, read_split_table
 
 
@@ -46,6 +47,8 @@ class Findings:
     """Reliability on the test split, or on validation where there is no test."""
     fitted: list[Diagram]
     """Reliability on validation, before and after calibration, where there is a test beside it."""
+    surest: Surest | None
+    """Accuracy of the surest answers, where `diagrams` are from."""
 
 
 def gather(folder: Path, sources: Sources = Sources()) -> Findings:
@@ -73,8 +76,11 @@ def gather(folder: Path, sources: Sources = Sources()) -> Findings:
         measures += [] if validated is None else [validated]
     own = read_diagrams(run.figures, path=str(run.folder / "figures.json"))
     diagrams, fitted = own, list[Diagram]()
+    surest = read_surest(run.figures, path=str(run.folder / "figures.json"))
     if tested is not None:
-        diagrams, fitted = read_diagrams(tested.figures, path=str(tested.folder / "figures.json")), own
+        path = str(tested.folder / "figures.json")
+        diagrams, fitted = read_diagrams(tested.figures, path=path), own
+        surest = read_surest(tested.figures, path=path)
     accuracy = sources.accuracy or _if_there(folder / "accuracy.json")
     map_path = sources.map or _evaluated_map(protocol) or _if_there(folder / "map.tif")
     view = None
@@ -91,6 +97,7 @@ def gather(folder: Path, sources: Sources = Sources()) -> Findings:
         None if accuracy is None else read_area(accuracy),
         diagrams,
         fitted,
+        surest,
     )
 
 

@@ -37,6 +37,7 @@ from eoseg.report.findings import Findings
 from eoseg.report.measures import Measure
 from eoseg.report.reliability import reliability_content
 from eoseg.report.run import Run
+from eoseg.report.selective import surest_content
 from eoseg.report.split import SPLIT_TITLES
 from eoseg.report.split_map import scene_grids, split_map
 from eoseg.report.verdict import network_words, purpose, shown_figures, verdict, warnings
@@ -228,7 +229,7 @@ def _reliability(findings: Findings) -> str:
     if not findings.run.recipe.schema.classes:
         return missing("What the network gives has no probabilities.")
     part = "test split" if findings.tested is not None else "validation split"
-    drawn = reliability_content(findings.diagrams, part=part)
+    drawn = reliability_content(findings.diagrams, part=part) + surest_content(findings.surest, part=part)
     drawn += reliability_content(findings.fitted, part="validation split, where the calibration was fitted")
     again = _command("test", str(findings.run.folder))
     return drawn or missing("How far probabilities can be believed was not measured; this does:", again)

@@ -110,7 +110,9 @@ class ClassTask(Task):
         )
         self._loss_terms = loss
         self._class_weights = class_weights
-        self._measures = nn.ModuleDict({stage: Measures(schema.class_names) for stage in ("val", "test")})
+        self._measures = nn.ModuleDict(
+            {stage: Measures(schema.class_names, multilabel=schema.multilabel) for stage in ("val", "test")}
+        )
         self.scaling: Scaling | None = None
         self.chooses_threshold = False
         """Whether a validation chooses the threshold though nothing is trained."""
@@ -156,10 +158,16 @@ class ClassTask(Task):
         else:
             classes = self.predict_classes(logits)
             self.counts(stage).update(classes, target)
-        if not self.schema.multilabel:
-            # Data of one's own need not know groups: each chip is then one.
-            unit = getattr(self.trainer.datamodule, "unit_of", str)  # type: ignore[attr-defined]
-            measures.update(logits, classes, target, batch["id"], unit)
+        # Data of one's own need not know groups: each chip is then one.
+        unit = getattr(self.trainer.datamodule, "unit_of", str)  # type: ignore[attr-defined]
+        measures.update(logits, classes, target, batch["id"], unit)
+
+    @property
+    def unit(self) -> str:
+        """What the figures count, in the plural."""
+        if self.schema.multilabel:
+            return "labels"
+        return "chips" if self.kind == "classification" else "pixels"
 
     def measures(self, stage: str) -> Measures:
         """What a stage adds up beside its counts: "val" or "test"."""
@@ -167,7 +175,21 @@ class ClassTask(Task):
 
     def measured(self, stage: str) -> Measured:
         """What the last epoch of validation or test has given beside its figures."""
-        return self.measures(stage).measured()
+        measured, counts = self.measures(stage).measured(), self.counts(stage)
+        if isinstance(
+            counts, ProbabilityCounts
+        ):  # the threshold may have been chosen since pixels were counted
+            curve = counts.curve_at(0.5 if self._threshold is None else self._threshold)
+            measured = dataclasses.replace(measured, curve=curve)
+        return measured
+
+    def trust_figures(self, stage: str) -> dict[str, float | None]:
+        """How far the probabilities of the last epoch can be believed, and what they are good for."""
+        measured = self.measured(stage)
+        found = {"ece": measured.likeliest.ece, "aurc": measured.curve.aurc}
+        if measured.reliability is not None:
+            found |= {"brier": measured.reliability.brier, "nll": measured.reliability.nll}
+        return found
 
     def on_validation_epoch_start(self) -> None:
         """Start counting afresh."""
@@ -227,9 +249,7 @@ class ClassTask(Task):
             if stage == "val" and (self.trainer.state.fn == "fit" or self.chooses_threshold):
                 self._threshold = counts.best_threshold()
             chosen["threshold"] = self._threshold
-        reliability = self.measured(stage).reliability
-        if reliability is not None:
-            chosen |= {"ece": reliability.ece, "brier": reliability.brier, "nll": reliability.nll}
+        chosen |= self.trust_figures(stage)
         scores = self.scores(stage)
         if scores.mean_iou is None:
             raise DataError(f"The {stage} split holds no label. Change the split or the labels.")

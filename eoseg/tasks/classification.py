@@ -94,6 +94,7 @@ class ClassificationTask(ClassTask):
             "micro_f1": scores.micro_f1,
             "labels_right": scores.labels_right,
             **{f"f1/{name}": value for name, value in zip(self.schema.class_names, scores.f1, strict=True)},
+            **self.trust_figures(stage),
         }
 
     def _build_loss(self, class_weights: list[float] | None) -> Loss:

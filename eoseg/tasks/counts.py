@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eoseg.batch import IGNORE
+from eoseg.selective import STEPS, SelectiveCurve
 
-BINS = 1000
+BINS = STEPS
 """Steps of a probability between 0 and 1 in which `ProbabilityCounts` counts."""
 
 
@@ -93,6 +94,21 @@ class ProbabilityCounts(Sums):
         place = round(threshold * BINS)
         below, above = counts[:, :place].sum(axis=1), counts[:, place:].sum(axis=1)
         return np.stack([below, above], axis=1)
+
+    def curve_at(self, threshold: float) -> SelectiveCurve:
+        """How accurate the map of a threshold is where it is surest, by the probability of what is mapped.
+
+        Args:
+            threshold: As in `matrix_at`.
+        """
+        counts = cast(NDArray[np.int64], self.histogram.cpu().numpy())
+        place = round(threshold * BINS)
+        count, right = np.zeros((2, BINS), np.int64)
+        count[place:], right[place:] = counts.sum(axis=0)[place:], counts[1, place:]
+        # The first class has one minus the probability of the second: the steps in reverse.
+        count[BINS - place :] += counts.sum(axis=0)[:place][::-1]
+        right[BINS - place :] += counts[0, :place][::-1]
+        return SelectiveCurve(count, right)
 
     def best_threshold(self) -> float:
         """The threshold with the highest F1 of the second class; the middle one where several share it.

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eoseg.batch import IGNORE, Batch
-from eoseg.calibration import Reliability
+from eoseg.calibration import Bins, Reliability
+from eoseg.selective import SelectiveCurve
 from eoseg.spatial_blocks import Blocks, BlockSums
 from eoseg.tasks.counts import Sums
-from eoseg.tasks.reliability import LogitSample, ReliabilitySums
+from eoseg.tasks.reliability import ConfidenceSums, LogitSample, ReliabilitySums
 
 _PLACE = re.compile(r"(?P<scene>.*)@(?P<row>-?\d+),(?P<col>-?\d+)")
 
@@ -22,10 +23,16 @@ _PLACE = re.compile(r"(?P<scene>.*)@(?P<row>-?\d+),(?P<col>-?\d+)")
 class Measured:
     """What an epoch of validation or test has given beside its figures."""
 
+    judged: bool
+    """Whether it was an epoch of `validate` or `test`, in which everything is counted."""
     counted: int | None
     """Pixels that the chips stand for, labelled or not; None where the data do not say it."""
     eroded: int
     """Of these, labelled pixels at class borders that were left out by the protocol."""
+    likeliest: Bins
+    """How often the likeliest class is right, by its probability; of several labels, the likelier sides."""
+    curve: SelectiveCurve
+    """How often what is mapped is right, by its probability."""
     reliability: Reliability | None
     blocks: Blocks | None
 
@@ -48,15 +55,18 @@ class PixelSums(Sums):
 class Measures(nn.Module):
     """The sums of one stage. None of it is part of a checkpoint."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, multilabel: bool = False) -> None:
         """Start without counts.
 
         Args:
             names: The K classes.
+            multilabel: Whether each holds on its own; reliability of each and blocks are then not counted.
         """
         super().__init__()
         self.names = tuple(names)
+        self.multilabel = multilabel
         self.pixels = PixelSums()
+        self.confidence = ConfidenceSums()
         self.reliability = ReliabilitySums(len(self.names))
         self.sample: LogitSample | None = None
         self._blocks: BlockSums | None = None
@@ -66,17 +76,18 @@ class Measures(nn.Module):
         """Start afresh.
 
         Args:
-            judge: Whether to count blocks and reliability too, which a training does without.
+            judge: Whether to count blocks and the reliability of each class too, which a training does
+                without.
         """
         self._judges = judge
         self._blocks = None
-        for sums in (self.pixels, self.reliability, self.sample):
+        for sums in (self.pixels, self.confidence, self.reliability, self.sample):
             if sums is not None:
                 sums.reset()
 
     def keep_logits(self) -> None:
         """Keep a sample of logits from now on, to calibrate with."""
-        self.sample = LogitSample(len(self.names)).to(self.reliability.top.device)
+        self.sample = LogitSample(len(self.names)).to(self.reliability.each.device)
 
     def count_pixels(self, batch: Batch) -> None:
         """Add the pixels that the data say were left out."""
@@ -95,9 +106,9 @@ class Measures(nn.Module):
             ids: Names of the chips.
             unit: Gives what stays together with a chip that has no place.
         """
-        if not self._judges:
+        self._count_chances(logits.float(), classes, target)
+        if not self._judges or self.multilabel:
             return
-        self.reliability.update(logits, target)
         if self.sample is not None:
             self.sample.add(logits, target, ids)
         reference = target.masked_fill(target == IGNORE, -1).cpu().numpy()
@@ -106,6 +117,7 @@ class Measures(nn.Module):
     def sum_over_processes(self) -> None:
         """Add up what all processes have; call it once, at the end of an epoch."""
         self.pixels.sum_over_processes()
+        self.confidence.sum_over_processes()
         if not self._judges:
             return
         self.reliability.sum_over_processes()
@@ -118,12 +130,31 @@ class Measures(nn.Module):
         """What was counted, once summed over processes."""
         counted, eroded = (int(value) for value in self.pixels.sums.tolist())
         judged = self._judges and self._blocks is not None
+        likeliest = self.confidence.bins()
         return Measured(
+            judged=self._judges,
             counted=counted or None,
             eroded=eroded,
-            reliability=self.reliability.reliability(self.names) if judged else None,
+            likeliest=likeliest,
+            curve=self.confidence.curve(),
+            reliability=self.reliability.reliability(self.names, likeliest) if judged else None,
             blocks=self._blocks.blocks() if judged and self._blocks is not None else None,
         )
+
+    def _count_chances(self, logits: Tensor, classes: Tensor, target: Tensor) -> None:
+        """Add the probabilities of all labelled pixels, chips or labels."""
+        known = target != IGNORE
+        truth, mapped = target[known], classes[known]
+        if self.multilabel:
+            share = logits[known].sigmoid()  # (N,)
+            self.confidence.update(torch.where(mapped == 1, share, 1 - share), mapped == truth)
+            return
+        chances = logits.movedim(1, -1)[known].softmax(dim=1)  # (N, K)
+        best = chances.max(dim=1)
+        self.confidence.add_likeliest(best.values, best.indices == truth)
+        self.confidence.add_mapped(chances.gather(1, mapped[:, None]).squeeze(1), mapped == truth)
+        if self._judges:
+            self.reliability.update(chances, truth)
 
     def _count_blocks(
         self,

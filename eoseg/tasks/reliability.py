@@ -11,6 +11,7 @@ from torch import Tensor
 
 from eoseg.batch import IGNORE
 from eoseg.calibration import BINS, Bins, Reliability
+from eoseg.selective import STEPS, SelectiveCurve
 from eoseg.tasks.counts import Sums
 
 SAMPLE = 100_000
@@ -20,12 +21,60 @@ _LEAST = 1e-12  # as in `eoseg.calibration`
 _EMPTY = torch.iinfo(torch.int64).max
 
 
-class ReliabilitySums(Sums):
-    """Bins of confidence, and sums of the Brier score and the log likelihood; see `eoseg.calibration`."""
+class ConfidenceSums(Sums):
+    """How sure answers are and how many of them are right, cheap enough for each validation of a training.
 
-    top: Tensor
+    In bins of the likeliest class (see `eoseg.calibration`), and in whole numbers by the class that is
+    mapped, which a threshold may make another one (see `eoseg.selective`).
+    """
+
+    likeliest: Tensor
+    likeliest_confidence: Tensor
+    mapped: Tensor
+
+    def __init__(self) -> None:
+        """Start at 0."""
+        super().__init__()
+        whole = torch.int64
+        self.register_buffer("likeliest", torch.zeros((2, BINS), dtype=whole), persistent=False)
+        self.register_buffer("likeliest_confidence", torch.zeros(BINS, dtype=torch.float64), persistent=False)
+        self.register_buffer("mapped", torch.zeros((2, STEPS), dtype=whole), persistent=False)
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Count answers that are the likeliest class.
+
+        Args:
+            output: Their probabilities, float32 `(N,)`.
+            target: Whether they are right, bool `(N,)`.
+        """
+        self.add_likeliest(output, target)
+        self.add_mapped(output, target)
+
+    def add_likeliest(self, confidence: Tensor, right: Tensor) -> None:
+        """Count likeliest classes; see `update`."""
+        places = _bins(confidence)
+        self.likeliest += torch.stack([_count(places, BINS), _count(places[right], BINS)])
+        _add(self.likeliest_confidence, places, confidence)
+
+    def add_mapped(self, confidence: Tensor, right: Tensor) -> None:
+        """Count mapped classes; see `update`."""
+        places = (confidence * STEPS).long().clamp_(0, STEPS - 1)
+        self.mapped += torch.stack([_count(places, STEPS), _count(places[right], STEPS)])
+
+    def bins(self) -> Bins:
+        """Of the likeliest class, once summed over processes."""
+        count, right = _copy(self.likeliest)
+        return Bins(count, right, _copy(self.likeliest_confidence))
+
+    def curve(self) -> SelectiveCurve:
+        """Of what is mapped, once summed over processes."""
+        return SelectiveCurve(*_copy(self.mapped))
+
+
+class ReliabilitySums(Sums):
+    """Bins of each class, and sums of the Brier score and the log likelihood; see `eoseg.calibration`."""
+
     each: Tensor
-    top_confidence: Tensor
     each_confidence: Tensor
     errors: Tensor
 
@@ -34,9 +83,7 @@ class ReliabilitySums(Sums):
         super().__init__()
         self.num_classes = num_classes
         whole, real = torch.int64, torch.float64
-        self.register_buffer("top", torch.zeros((2, BINS), dtype=whole), persistent=False)
         self.register_buffer("each", torch.zeros((2, num_classes, BINS), dtype=whole), persistent=False)
-        self.register_buffer("top_confidence", torch.zeros(BINS, dtype=real), persistent=False)
         self.register_buffer(
             "each_confidence", torch.zeros((num_classes, BINS), dtype=real), persistent=False
         )
@@ -46,40 +93,33 @@ class ReliabilitySums(Sums):
         """Count pixels or chips.
 
         Args:
-            output: Logits `(B, K, ...)`.
-            target: Int64 classes `(B, ...)`, or `IGNORE`.
+            output: Probabilities, float32 `(N, K)`.
+            target: Int64 classes `(N,)`.
         """
-        known = target != IGNORE
-        chances = output.float().movedim(1, -1)[known].softmax(dim=1)  # (N, K)
-        truth = target[known]
-        size, edges = self.num_classes, torch.linspace(0, 1, BINS + 1, device=chances.device)
-        places = (torch.bucketize(chances, edges, right=True) - 1).clamp_(0, BINS - 1)  # (N, K)
-        best = chances.max(dim=1)
-        of_best = places.gather(1, best.indices[:, None])  # (N, 1)
-        self._bin(self.top, self.top_confidence, of_best, best.values, 1)
-        self.top[1] += _count(of_best[best.indices == truth], BINS)
-        offset = torch.arange(size, device=places.device) * BINS
-        self._bin(self.each, self.each_confidence, places + offset, chances, size)
-        of_truth = (places + offset).gather(1, truth[:, None])
-        self.each[1] += _count(of_truth, size * BINS).view(size, BINS)
-        exact = chances.double()
-        right = exact.gather(1, truth[:, None]).squeeze(1)
+        size = self.num_classes
+        places = _bins(output) + torch.arange(size, device=output.device) * BINS  # (N, K)
+        of_truth = places.gather(1, target[:, None])
+        counts = torch.stack([_count(places, size * BINS), _count(of_truth, size * BINS)])
+        self.each += counts.view(2, size, BINS)
+        _add(self.each_confidence, places, output)
+        exact = output.double()
+        right = exact.gather(1, target[:, None]).squeeze(1)
         squared = exact.square().sum() - 2 * right.sum() + len(right)
         self.errors += torch.stack([squared, -right.clamp_min(_LEAST).log().sum()])
 
-    def _bin(self, counts: Tensor, sums: Tensor, places: Tensor, chances: Tensor, size: int) -> None:
-        counts[0] += _count(places, size * BINS).view(counts[0].shape)
-        # Not bincount with weights, which has no reproducible form on a GPU.
-        sums.view(-1).index_add_(0, places.flatten(), chances.flatten().double())
+    def reliability(self, names: Sequence[str], likeliest: Bins) -> Reliability:
+        """The figures, once summed over processes.
 
-    def reliability(self, names: Sequence[str]) -> Reliability:
-        """The figures, once summed over processes."""
-        top, each = _copy(self.top), _copy(self.each)
+        Args:
+            names: The K classes.
+            likeliest: What `ConfidenceSums` has of the same pixels.
+        """
+        count, right = _copy(self.each)
         squared, surprise = self.errors.tolist()
         return Reliability(
             names=tuple(names),
-            likeliest=Bins(top[0], top[1], _copy(self.top_confidence)),
-            each=Bins(each[0], each[1], _copy(self.each_confidence)),
+            likeliest=likeliest,
+            each=Bins(count, right, _copy(self.each_confidence)),
             squared=squared,
             surprise=surprise,
         )
@@ -172,6 +212,17 @@ def _gather(buffer: Tensor) -> list[Tensor]:
     parts = [torch.empty_like(buffer) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(parts, buffer.contiguous())
     return parts
+
+
+def _bins(chances: Tensor) -> Tensor:
+    """Number of the bin of each probability, as `eoseg.calibration.bin_of` gives it."""
+    edges = torch.linspace(0, 1, BINS + 1, device=chances.device)
+    return (torch.bucketize(chances, edges, right=True) - 1).clamp_(0, BINS - 1)
+
+
+def _add(sums: Tensor, places: Tensor, chances: Tensor) -> None:
+    # Not bincount with weights, which has no reproducible form on a GPU.
+    sums.view(-1).index_add_(0, places.flatten(), chances.flatten().double())
 
 
 def _count(places: Tensor, length: int) -> Tensor:

@@ -155,7 +155,8 @@ def _error_panels(stage: str) -> list[Panel]:
         *matrices,
         _media("confusion matrix as a picture", f"{stage}/matrix"),
         _media("reliability", f"{stage}/reliability"),
-        _line("calibration error", f"{stage}/calibration_error"),
+        _media("accuracy of the surest", f"{stage}/selective"),
+        _line("calibration error, area under risk and coverage", f"{stage}/ece", f"{stage}/aurc"),
     ]
 
 

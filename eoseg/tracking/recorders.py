@@ -10,12 +10,12 @@ from lightning.pytorch.loggers import Logger
 from eoseg.recipe import Plain
 from eoseg.tracking.callbacks import ChipPanels, ConfusionPanel
 from eoseg.tracking.chip_table import ChipTable
-from eoseg.tracking.confidence import ReliabilityPanel
 from eoseg.tracking.identity import JOBS, RunRecord, run_tags
 from eoseg.tracking.insight import InsightPanel
 from eoseg.tracking.lineage import DataFiles
 from eoseg.tracking.loggers import make_loggers
 from eoseg.tracking.pulse import TrainingPulse
+from eoseg.tracking.reliability import ReliabilityPanel
 from eoseg.tracking.run_folder import git_state, trained_as
 from eoseg.tracking.wandb_mode import Mode
 

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from task_worlds import HEIGHT, make_schema, seeded, use_local_models
 
-from eoseg.cli.measured import PICTURE, blocks_file, write_measured
+from eoseg.cli.measured import PICTURE, SURE_PICTURE, blocks_file, selective_line, write_measured
 from eoseg.errors import DataError
+from eoseg.selective import STEPS, SelectiveCurve
 from eoseg.spatial_blocks import read_blocks
-from eoseg.tasks import RegressionTask, SegmentationTask
+from eoseg.tasks import ClassificationTask, RegressionTask, SegmentationTask
 
 
 @pytest.fixture
@@ -44,6 +46,35 @@ def test_intervals_calibration_and_blocks_are_written_and_said(
     assert "overall accuracy    0.500   95 %: 0.500-0.500" in printed
     assert "bootstrap over 16 blocks of 64 x 64 px" in printed
     assert "ECE 0.500" in printed
+    assert found["selective"]["aurc"] == pytest.approx(0.5)  # equally sure of all
+    assert (tmp_path / SURE_PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert "Surest 80 %: accuracy 0.500, surest 50 %: 0.500; 0.95 on no share; AURC 0.500" in printed
+
+
+def test_the_line_says_from_which_probability_on_a_map_is_accurate() -> None:
+    count, right = np.zeros((2, STEPS), np.int64)
+    count[[400, 900]], right[[400, 900]] = 50, (10, 50)
+    line = selective_line(SelectiveCurve(count, right))
+    assert (
+        line
+        == "Surest 80 %: accuracy 0.700, surest 50 %: 1.000; 0.95 from a probability of 0.900 on (50 %); "
+        + (f"AURC {SelectiveCurve(count, right).aurc:.3f}")
+    )
+
+
+def test_of_several_labels_the_surest_are_measured_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_local_models(monkeypatch)
+    task = ClassificationTask(make_schema(multilabel=True), 8, arch="local")
+    measures = task.measures("test")
+    measures.reset(judge=True)
+    logits, target = torch.tensor([[3.0, -3.0], [3.0, 0.5]]), torch.tensor([[1, 0], [1, 0]])
+    measures.update(logits, (logits > 0).long(), target, ["a", "b"], str)
+    found = write_measured(task, tmp_path, "test", block_size=None, record={})
+    assert list(found) == ["selective"]
+    assert found["selective"]["curve"]["accuracy"][-1] == 0.75
+    assert found["selective"]["mask_for_accuracy"]["0.95"]["coverage"] == 0.75
 
 
 def test_larger_blocks_are_used_where_asked_for(task: SegmentationTask, tmp_path: Path) -> None:

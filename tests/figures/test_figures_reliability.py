@@ -9,8 +9,8 @@ def test_a_network_that_is_too_sure_looks_unlike_one_that_is_not() -> None:
     first = rng.uniform(0.5, 1, 4000)
     chances = np.stack([first, 1 - first], axis=1)
     names = ["a", "b"]
-    honest = measure_reliability(chances, (rng.random(4000) > first).astype(int), names)
-    sure = measure_reliability(chances, (rng.random(4000) > 0.5).astype(int), names)
+    honest = measure_reliability(chances, (rng.random(4000) > first).astype(int), names).likeliest
+    sure = measure_reliability(chances, (rng.random(4000) > 0.5).astype(int), names).likeliest
     one = reliability_image({"test": honest})
     assert one.shape[1] < reliability_image({"before": sure, "after": honest}).shape[1]
     red = [
@@ -21,5 +21,5 @@ def test_a_network_that_is_too_sure_looks_unlike_one_that_is_not() -> None:
 
 
 def test_without_any_pixel_there_is_a_picture_all_the_same() -> None:
-    empty = measure_reliability(np.ones((1, 2)) / 2, np.array([255]), ["a", "b"])
+    empty = measure_reliability(np.ones((1, 2)) / 2, np.array([255]), ["a", "b"]).likeliest
     assert reliability_image({"val": empty}).shape[2] == 3

@@ -18,7 +18,7 @@ def test_the_report_is_one_page_with_every_section(tmp_path: Path) -> None:
     assert [link for link in page.links if link.startswith("#")] == [f"#{name}" for name in HEADINGS]
     assert list(page.images) == [f"map.tif: {what}" for what in ("image", "reference", "map", "errors")]
     assert None not in page.heads
-    assert len(page.charts) == 7  # split, loss, scores, two of classes, reliability, areas
+    assert len(page.charts) == 8  # split, loss, scores, two of classes, reliability, surest, areas
     assert all(page.charts)
     assert "://" not in "".join((tmp_path / "report.html").read_text().split("base64,")[::2])
 

@@ -38,7 +38,7 @@ def test_a_run_with_everything_misses_nothing_but_an_audit(tmp_path: Path) -> No
         "curves": ("best val/miou: 0.610", "2 epochs in 61 s"),
         "matrix": ("Test split", "900", "Map map.tif", "3,072"),
         "classes": ("0.841", "95 % of IoU", "Producer's"),
-        "reliability": ("ECE", "0.120", "of town undefined"),
+        "reliability": ("ECE", "0.120", "of town undefined", "AURC 0.0500", "0.95 0.812 52 %"),
         "map": ("image", "reference", "errors", "checkpoint sha256 abc"),
         "area": ("0.947", "36.9 ± 1.8"),
         "protocol": ("chosen_by val/miou, highest", "test_set_opened 2", "map_sha256"),

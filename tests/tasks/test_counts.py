@@ -51,6 +51,25 @@ def test_the_matrix_of_any_threshold_follows_from_the_histogram(threshold: float
     assert (counts.matrix_at(threshold) == expected).all()
 
 
+@pytest.mark.parametrize("threshold", [0.25, 0.5, 0.731])
+def test_the_surest_answers_of_any_threshold_follow_from_the_histogram(threshold: float) -> None:
+    probability, target = probabilities()
+    counts = ProbabilityCounts()
+    counts.update(probability, target)
+    curve, matrix = counts.curve_at(threshold), counts.matrix_at(threshold)
+    assert (curve.total, curve.right.sum()) == (matrix.sum(), matrix.trace())
+    known = target != IGNORE
+    chance = probability[known].double()
+    mapped = chance >= threshold
+    confidence, right = torch.where(mapped, chance, 1 - chance), mapped == (target[known] == 1)
+    order = confidence.argsort(descending=True)
+    accuracy = right[order].cumsum(0) / torch.arange(1, len(order) + 1)
+    for share in (0.3, 0.6, 0.9):
+        assert curve.accuracy(share) == pytest.approx(
+            float(accuracy[round(share * len(order)) - 1]), abs=0.01
+        )
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_best_threshold_is_that_of_a_search_over_all(seed: int) -> None:
     probability, target = probabilities(seed)

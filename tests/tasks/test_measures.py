@@ -84,6 +84,19 @@ def test_blocks_and_matrix_agree_where_a_threshold_is_chosen(tmp_path: Path) -> 
     assert (blocks.matrices.sum(axis=0) == task.matrix("test")).all()
 
 
+def test_the_curve_ends_at_the_accuracy_of_the_map(tmp_path: Path) -> None:
+    seeded()
+    schema = make_schema(time="pair", steps=2)
+    for number, threshold in enumerate(("validation", 0.3, "likeliest")):
+        task = ChangeTask(schema, 8, arch="local", threshold=threshold, optimizer=OptimizerConfig(lr=0.1))
+        evaluated(task, tmp_path / str(number), (2,))
+        for stage in ("val", "test"):
+            curve, matrix = task.measured(stage).curve, task.matrix(stage)
+            assert (curve.total, curve.right.sum()) == (matrix.sum(), matrix.trace())
+        likeliest = task.measured("test").likeliest
+        assert (int(likeliest.right.sum()) == int(curve.right.sum())) is (threshold == "likeliest")
+
+
 def test_reliability_is_that_of_the_logits(tmp_path: Path) -> None:
     task = segmentation()
     data = evaluated(task, tmp_path)
@@ -118,10 +131,11 @@ def test_a_training_does_without_blocks_and_reliability(tmp_path: Path) -> None:
     data = World(make_statistics(SCHEMA), [chip_batch(0, rng)], [chip_batch(1, rng)])
     trainer = train(task, data, tmp_path)
     measured = task.measured("val")
-    assert (measured.blocks, measured.reliability) == (None, None)
+    assert (measured.blocks, measured.reliability, measured.judged) == (None, None, False)
+    assert measured.curve.total == task.matrix("val").sum()
     assert measured.counted == 2 * SIZE * SIZE
-    assert "val/ece" not in trainer.callback_metrics
-    assert "val/ece" in evaluate(task, data, tmp_path, "validate")
+    assert "val/brier" not in trainer.callback_metrics
+    assert "val/brier" in evaluate(task, data, tmp_path, "validate")
 
 
 def test_chips_without_a_place_are_counted_by_their_group(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from eoseg.batch import IGNORE
 from eoseg.calibration import BINS, Reliability, measure_reliability
-from eoseg.tasks.reliability import LogitSample, ReliabilitySums, hash_places
+from eoseg.selective import STEPS, SelectiveCurve, step_of
+from eoseg.tasks.reliability import ConfidenceSums, LogitSample, ReliabilitySums, hash_places
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -23,11 +24,21 @@ def batches(count: int = 6) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return found
 
 
-def streamed(parts: list[tuple[torch.Tensor, torch.Tensor]]) -> ReliabilitySums:
-    sums = ReliabilitySums(4)
-    for logits, target in parts:
-        sums.update(logits, target)
-    return sums
+type Counted = tuple[ConfidenceSums, ReliabilitySums]
+
+
+def streamed(parts: list[tuple[torch.Tensor, torch.Tensor]]) -> Counted:
+    sure, sums = ConfidenceSums(), ReliabilitySums(4)
+    for part in parts:
+        logits, target = flat([part])
+        best = logits.softmax(dim=1).max(dim=1)
+        sure.update(best.values, best.indices == target)
+        sums.update(logits.softmax(dim=1), target)
+    return sure, sums
+
+
+def told(counted: Counted) -> Reliability:
+    return counted[1].reliability(NAMES, counted[0].bins())
 
 
 def flat(parts: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,12 +60,12 @@ def require_same(found: Reliability, expected: Reliability) -> None:
 def test_batches_add_up_to_what_all_pixels_give_at_once() -> None:
     logits, target = flat(batches())
     expected = measure_reliability(logits.softmax(dim=1).numpy(), target.numpy(), NAMES)
-    require_same(streamed(batches()).reliability(NAMES), expected)
+    require_same(told(streamed(batches())), expected)
 
 
 def test_the_error_is_that_of_torchmetrics() -> None:
     logits, target = flat(batches())
-    found = streamed(batches()).reliability(NAMES)
+    found = told(streamed(batches()))
     theirs = multiclass_calibration_error(logits.softmax(dim=1), target, num_classes=4, n_bins=BINS)
     assert found.ece == pytest.approx(float(theirs), abs=1e-6)
     assert found.ece > 0.05  # the labels are noisy: there is an error to find
@@ -63,20 +74,45 @@ def test_the_error_is_that_of_torchmetrics() -> None:
 def test_the_figures_do_not_depend_on_how_pixels_are_divided() -> None:
     parts = batches()
     halves = [streamed(parts[::2]), streamed(parts[1::2])]
-    for ours, theirs in zip(halves[0].buffers(), halves[1].buffers(), strict=True):
-        ours += theirs  # what adding over processes does
-    require_same(halves[0].reliability(NAMES), streamed(parts).reliability(NAMES))
+    for mine, others in zip(*halves, strict=True):
+        for ours, theirs in zip(mine.buffers(), others.buffers(), strict=True):
+            ours += theirs  # what adding over processes does
+    require_same(told(halves[0]), told(streamed(parts)))
+    one, other = halves[0][0].curve(), streamed(parts)[0].curve()
+    np.testing.assert_array_equal(one.count, other.count)
+    assert one.to_dict() == other.to_dict()  # to the last bit: whole numbers
 
 
-def test_chips_with_a_label_are_counted_too_and_a_reset_forgets() -> None:
-    sums = ReliabilitySums(2)
-    sums.update(torch.tensor([[0.0, 0.0], [10.0, -10.0]]), torch.tensor([1, IGNORE]))
-    found = sums.reliability("ab")
+def test_the_curve_is_that_of_all_pixels_at_once() -> None:
+    logits, target = flat(batches())
+    best = logits.softmax(dim=1).max(dim=1)
+    steps, right = step_of(best.values.numpy()), (best.indices == target).numpy()
+    expected = SelectiveCurve(np.bincount(steps, minlength=STEPS), np.bincount(steps[right], minlength=STEPS))
+    assert streamed(batches())[0].curve().to_dict() == expected.to_dict()
+    assert expected.accuracy(1) == pytest.approx(right.mean())
+    assert expected.accuracy(0.2) > right.mean() + 0.1  # the labels are noisier where it is less sure
+
+
+def test_what_is_mapped_may_be_another_class_than_the_likeliest() -> None:
+    sums = ConfidenceSums()
+    sums.add_likeliest(torch.tensor([0.7]), torch.tensor([True]))
+    sums.add_mapped(torch.tensor([0.3]), torch.tensor([False]))
+    assert (sums.bins().right.sum(), sums.curve().right.sum()) == (1, 0)
+    assert np.flatnonzero(sums.curve().count).tolist() == [300]
+
+
+def test_a_reset_forgets_and_what_was_given_stays() -> None:
+    sure, sums = ConfidenceSums(), ReliabilitySums(2)
+    sure.update(torch.tensor([0.5]), torch.tensor([False]))
+    sums.update(torch.tensor([[0.5, 0.5]]), torch.tensor([1]))
+    found, curve = sums.reliability("ab", sure.bins()), sure.curve()
     assert (found.total, found.brier) == (1, pytest.approx(0.5))
     assert found.nll == pytest.approx(np.log(2))
+    sure.reset()
     sums.reset()
-    assert sums.reliability("ab").total == 0
-    assert found.total == 1  # what was given stays as it was
+    assert sums.reliability("ab", sure.bins()).to_dict()["brier"] is None
+    assert (sure.bins().total, sure.curve().total) == (0, 0)
+    assert (found.total, curve.total) == (1, 1)
 
 
 def ids(number: int) -> list[str]:
