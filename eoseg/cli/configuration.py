@@ -17,6 +17,8 @@ TOP_LEVEL = {
     "trainer": "Lightning's Trainer.",
     "allow_leakage": "fit: train although the split leaks; it is then said beside every figure (default "
     "false).",
+    "tta": "test: measure the mean over the 8 symmetries of the square (turned and mirrored chips), which "
+    "'eoseg predict --tta' maps; takes 8 times as long (default false).",
     "weights_only": "Always true: no code from a checkpoint is ever run.",
     "verbose": "validate and test: print Lightning's own table too.",
 }
@@ -76,14 +78,15 @@ _SHORT = {
     "--no-wandb": "--run.wandb=false",
     "--allow-leakage": "--allow_leakage=true",
     "--register": "--run.register",
+    "--tta": "--tta=true",
 }
 
 
 def expand(command: str, argv: Sequence[str]) -> list[str]:
-    """Write out the short forms: a run folder, --no-wandb, --allow-leakage, --register and --batch-size.
+    """Write out the short forms: a run folder, --no-wandb, --allow-leakage, --tta, --register, --batch-size.
 
     Raises:
-        ConfigError: A run folder is not one, or a batch size is no number.
+        ConfigError: A run folder is not one, a batch size is no number, or an option is another command's.
     """
     arguments = [_SHORT.get(item, item) for item in argv]
     arguments = [
@@ -93,6 +96,11 @@ def expand(command: str, argv: Sequence[str]) -> list[str]:
     if command != "fit" and "--allow-leakage" in argv:
         raise ConfigError(
             f"--allow-leakage is for 'eoseg fit', whose split 'eoseg {command}' takes over. Leave it out."
+        )
+    if command != "test" and "--tta" in argv:
+        raise ConfigError(
+            f"--tta is for 'eoseg test' and 'eoseg predict'; 'eoseg {command}' looks at each chip once. "
+            "Leave it out."
         )
     arguments = _with_batch_size(command, arguments)
     if command == "fit" or arguments[0].startswith("-"):

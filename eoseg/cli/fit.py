@@ -75,6 +75,7 @@ def help_text(command: str) -> str:
         *([*_FOLD_HELP, *_RESUME_HELP, *_BATCH_HELP] if command == "fit" else []),
         "  --no-wandb         the same as --run.wandb=false",
         *(["  --allow-leakage    the same as --allow_leakage=true"] if command == "fit" else []),
+        *(["  --tta              the same as --tta=true"] if command == "test" else []),
         "  --register NAME    fit: the same as --run.register: link the best checkpoint to a registry of W&B",
         "  --print_config     print the whole configuration",
         "",

@@ -32,6 +32,7 @@ from eoseg.cli.scaling import (
     translated,
     warn_of_version,
 )
+from eoseg.cli.symmetries import use_symmetries
 from eoseg.datasets.base import EOData
 from eoseg.datasets.chip_files import ChipFileData
 from eoseg.datasets.datamodule import SceneData
@@ -150,6 +151,7 @@ class EosegCLI(LightningCLI):
         """Each fact once: bands, classes and chip size from the data, one seed for all."""
         parser.add_argument("--run", type=RunConfig, default=RunConfig())
         parser.add_argument("--allow_leakage", type=bool, default=False)
+        parser.add_argument("--tta", type=bool, default=False)
         parser.link_arguments("data.schema", "model.init_args.schema", apply_on="instantiate")
         parser.link_arguments("data.chip_size", "model.init_args.chip_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed")
@@ -201,7 +203,9 @@ class EosegCLI(LightningCLI):
 
     def _look_at(self, data: EOData) -> None:
         """Find what is wrong with the data before a run folder is made."""
-        record = data.split_record
+        record, checkpoint = data.split_record, self._get(self.config_init, "ckpt_path")
+        tta, task = self._get(self.config_init, "tta"), cast(Task, self.model)
+        use_symmetries(task, wanted=tta, command=str(self.subcommand), checkpoint=checkpoint)
         if self.subcommand == "fit":
             _ = data.statistics  # kept by the datamodule
             if not data.has("val"):
@@ -212,7 +216,6 @@ class EosegCLI(LightningCLI):
             runs, allowed = (self._get(self.config_init, key) for key in ("run", "allow_leakage"))
             self._leakage = audit_before_training(data, Path(runs.folder), allowed=allowed)
             return
-        checkpoint = self._get(self.config_init, "ckpt_path")
         provenance = read_checkpoint(checkpoint)[0].provenance if checkpoint else {}
         require_same_split(provenance.get("split"), record)
         warn_of_version(provenance.get("eoseg"))
@@ -378,8 +381,9 @@ class EosegCLI(LightningCLI):
             config["trainer"][key] = value  # nor does it need as many processes
         text = self._parser(self.subcommand).dump(config, skip_unset=False)
         (self.run_folder / "config.yaml").write_text(text)
+        told = {**self.config[self.subcommand].as_dict(), "leakage": self._leakage_record()}
         for item in trainer.loggers:
-            item.log_hyperparams(self.config[self.subcommand].as_dict())
+            item.log_hyperparams(told)
 
     def _name(self, given: str | None) -> str:
         name = given or self._config_name()

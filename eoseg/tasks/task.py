@@ -19,6 +19,7 @@ from eoseg.tasks.counts import LossMean, Sums
 from eoseg.tasks.finetune import FinetuneConfig, Finetuning
 from eoseg.tasks.needs import require_chip_size, require_one_process, require_time
 from eoseg.tasks.optim import BatchRule, OptimizerConfig, SchedulerConfig, build_optimizer, build_scheduler
+from eoseg.tasks.symmetric import symmetric_logits
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ class Task(LightningModule, ABC):
         self.scheduler_config = scheduler
         self.statistics: Statistics | None = None
         self.provenance: dict[str, Plain] = {}
+        self.tta = False
+        """Whether a test measures the mean over the symmetries of the square."""
         self._answer: Tensor | None = None
         averaged = optimizer.average is not None or optimizer.ema is not None
         self._average = AverageWeights(optimizer.average, decay=optimizer.ema) if averaged else None
@@ -143,6 +146,12 @@ class Task(LightningModule, ABC):
         """Map raw pixel values to logits; see `eoseg.models.Network`."""
         return cast(Tensor, self.network(image, valid, days))
 
+    def answer(self, image: Tensor, valid: Tensor, days: Tensor | None, *, stage: str) -> Tensor:
+        """Logits as the figures of a stage are computed from: of a test with `tta` those of the mean."""
+        if self.tta and stage == "test":
+            return symmetric_logits(self, image, valid, days, kind=self.kind, schema=self.schema)
+        return self(image, valid, days)  # type: ignore[no-any-return]
+
     def step(self, batch: Batch, stage: str) -> Tensor:
         """Loss of one batch; outside training it is counted too.
 
@@ -153,7 +162,7 @@ class Task(LightningModule, ABC):
         Raises:
             LossError: The loss is no longer a finite number.
         """
-        logits = self(batch["image"], batch["valid"], batch.get("days"))
+        logits = self.answer(batch["image"], batch["valid"], batch.get("days"), stage=stage)
         loss = self.compute_loss(logits, batch)
         self.check_and_log(loss, batch, stage)
         if stage != "train":

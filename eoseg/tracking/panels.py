@@ -55,8 +55,8 @@ class PicturedTask(Protocol):
     schema: Schema
     kind: Kind
 
-    def __call__(self, image: Tensor, valid: Tensor, days: Tensor | None = None) -> Tensor:
-        """Logits, or estimated values."""
+    def answer(self, image: Tensor, valid: Tensor, days: Tensor | None, *, stage: str) -> Tensor:
+        """Logits, or estimated values, as the figures are computed from."""
 
     def predict_classes(self, logits: Tensor) -> Tensor:
         """Classes, where the task has them."""
@@ -119,7 +119,10 @@ def make_panels(module: LightningModule, source: ChipSource, stage: str, count: 
             "Panels show what is true, but these chips have no labels. Set run.panels_every to 0."
         )
     panels = panels_of(
-        cast(PicturedTask, module), batch, _answers(module, batch, source.batch_size), source.statistics
+        cast(PicturedTask, module),
+        batch,
+        _answers(module, batch, source.batch_size, stage),
+        source.statistics,
     )
     return located(panels, source)
 
@@ -158,7 +161,7 @@ def panels_of(task: PicturedTask, batch: Batch, logits: Tensor, statistics: Stat
     return [_class_panel(batch, place, truth[place], classes[place], task, statistics) for place in places]
 
 
-def _answers(module: LightningModule, batch: Batch, batch_size: int) -> Tensor:
+def _answers(module: LightningModule, batch: Batch, batch_size: int, stage: str) -> Tensor:
     """Logits of all chips, on the CPU."""
     task = cast(PicturedTask, module)
     was_training = module.training
@@ -167,9 +170,9 @@ def _answers(module: LightningModule, batch: Batch, batch_size: int) -> Tensor:
     with torch.no_grad():
         for start in range(0, len(batch["id"]), batch_size):
             part = slice(start, start + batch_size)
-            days = batch.get("days")
-            inputs = (batch["image"], batch["valid"], *(() if days is None else (days,)))
-            found.append(task(*(entry[part].to(module.device) for entry in inputs)).cpu())
+            image, valid = (batch[name][part].to(module.device) for name in ("image", "valid"))
+            days = batch["days"][part].to(module.device) if "days" in batch else None
+            found.append(task.answer(image, valid, days, stage=stage).cpu())
     module.train(was_training)
     return torch.cat(found)
 

@@ -32,6 +32,7 @@ class MeasuredTask(Protocol):
     monitor: str
     monitor_mode: Literal["max", "min"]
     provenance: dict[str, Plain]
+    tta: bool
 
 
 def training_record(task: MeasuredTask, data: EOData, *, seed: int, world_size: int) -> dict[str, Plain]:
@@ -55,7 +56,7 @@ def measuring_record(task: MeasuredTask, data: EOData, *, world_size: int) -> di
         "data": data.data_hash,
         "classes": {entry.name: list(entry.values) for entry in schema.classes},
         "border": getattr(data, "border", "isprs-full"),
-        "test_time_augmentation": False,
+        "test_time_augmentation": task.tta,
         "world_size": world_size,
         "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
     }
