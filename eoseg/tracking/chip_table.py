@@ -95,18 +95,7 @@ class ChipTable(Callback):
         if self._collecting and isinstance(outputs, Tensor):
             self._collect(trainer, pl_module, outputs, cast(Batch, batch))
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
-    ) -> None:
-        """Look at a batch."""
-        if self._collecting and isinstance(outputs, Tensor):
-            self._collect(trainer, pl_module, outputs, cast(Batch, batch))
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the table, where validating was all there was to do."""
@@ -161,10 +150,8 @@ class ChipTable(Callback):
             source = cast(ChipSource, trainer.datamodule)  # type: ignore[attr-defined]
             places = source.places([row.id for row in rows])
             write_atomically(self.run_folder / f"chips_{stage}.csv", rows_csv(rows, places))
-            run = wandb_run(trainer)
-            if run is not None:
-                task = cast(PicturedTask, module)
-                table = wandb_table(rows, places, panels, task)
+            if wandb_run(trainer) is not None:
+                table = wandb_table(rows, places, panels, cast(PicturedTask, module))
                 show(trainer, {}, charts={f"{stage}/table": table})
         self._show_worst(trainer, module, stage)
 
