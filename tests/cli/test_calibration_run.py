@@ -204,3 +204,26 @@ def test_a_test_on_what_chose_the_checkpoint_is_refused(
         )
     assert "on the very split that is to be tested" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_threshold_is_chosen_again_for_the_calibrated_probabilities(tmp_path: Path) -> None:
+    config = write_config(tmp_path, max_epochs=1)
+    values = yaml.safe_load(config.read_text())
+    values["data"]["init_args"]["scenes"]["classes"] = {"ground": [0, 1], "roof": [2]}
+    values["model"]["init_args"]["threshold"] = "validation"
+    config.write_text(yaml.safe_dump(values, sort_keys=False))
+    runs = [f"--run.folder={tmp_path / 'runs'}", "--no-wandb", "--run.panels_every=0"]
+    main(["fit", f"--config={config}", *runs])
+    trained = (tmp_path / "runs" / "toy" / "latest").resolve()
+    before = read_checkpoint(trained / "model.ckpt")[0].threshold
+    assert before is not None
+    main(["calibrate", str(trained), *runs])
+    after = read_checkpoint(tmp_path / "runs" / "toy-calibrate" / "latest" / "model.ckpt")[0]
+    found = figures(tmp_path / "runs", "toy-calibrate")["figures"]
+    assert (found["before"]["val/threshold"], found["after"]["val/threshold"]) == pytest.approx(
+        (before, after.threshold)
+    )
+    assert (
+        after.threshold != before
+    )  # a temperature moves all probabilities, and the best threshold with them
+    assert found["after"]["val/f1/roof"] >= found["before"]["val/f1/roof"] - 0.005
