@@ -61,10 +61,10 @@ class SelectiveCurve:
         """
         if not self.total:
             return None
-        sizes, wrong = self.count[::-1], (self.count - self.right)[::-1]  # the surest first
-        held = sizes > 0
-        sizes, wrong = sizes[held].astype(float), wrong[held].astype(float)
-        ends, errors = sizes.cumsum(), wrong.cumsum()
+        held = self.count[::-1] > 0  # the surest first
+        sizes = self.count[::-1][held].astype(np.float64)
+        wrong = (self.count - self.right)[::-1][held].astype(np.float64)
+        ends, errors = np.cumsum(sizes), np.cumsum(wrong)
         starts, before = ends - sizes, errors - wrong
         # Of the i-th answer within a step, with a share of e errors: the sum of (before + (i - start) e) / i.
         share = wrong / sizes

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from eoseg.models import Kind
-from eoseg.models.symmetries import SYMMETRIES, Symmetry, mean_and_deviation
+from eoseg.models.symmetries import SYMMETRIES, Symmetry
 from eoseg.recipe import Schema
 
 _LEAST = 1e-7  # a probability of 0 has no logarithm; as `eoseg predict --tta` has it
@@ -38,11 +38,12 @@ def symmetric_logits(
         Logits of the mean, of the shape that `run` gives: softmax, or of several labels sigmoid, gives its
         probabilities.
     """
-    results = (
-        _back(_scores(run(each.apply(image), each.apply(valid), days), schema), each, kind)
-        for each in SYMMETRIES
-    )
-    return _logits(mean_and_deviation(results, deviation=False)[0], schema)
+    total: Tensor | None = None
+    for each in SYMMETRIES:
+        scores = _back(_scores(run(each.apply(image), each.apply(valid), days), schema), each, kind)
+        total = scores if total is None else total + scores
+    assert total is not None  # there are eight
+    return _logits(total / len(SYMMETRIES), schema)
 
 
 def _back(scores: Tensor, symmetry: Symmetry, kind: Kind) -> Tensor:
