@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from eoseg.cli.arguments import (
+    add_device_options,
     add_reading_options,
     count,
     label_value,
     names,
     progress_bar,
+    reading_of,
     require_free,
     require_input,
 )
@@ -41,6 +43,18 @@ def test_the_options_of_reading_have_their_types() -> None:
     found = parser.parse_args(["--bands", "B02,B03", "--nodata", "-9999", "--allow-range-mismatch"])
     assert (found.bands, found.nodata, found.allow_range_mismatch) == (("B02", "B03"), -9999.0, True)
     assert vars(parser.parse_args([])) == {"bands": None, "nodata": None, "allow_range_mismatch": False}
+
+
+def test_options_of_reading_and_of_the_device_go_to_the_command() -> None:
+    parser = argparse.ArgumentParser()
+    add_reading_options(parser)
+    add_device_options(parser.add_argument_group("work"))
+    given = parser.parse_args(["--bands=a,b", "--nodata=0", "--allow-range-mismatch", "--device=cpu"])
+    assert reading_of(given) == {"bands": ("a", "b"), "nodata": 0.0, "allow_range_mismatch": True}
+    assert (given.device, given.no_progress) == ("cpu", False)
+    none = parser.parse_args([])
+    assert reading_of(none) == {"bands": None, "nodata": None, "allow_range_mismatch": False}
+    assert none.device == "auto"
 
 
 def test_what_is_missing_is_found_before_any_work(tmp_path: Path) -> None:
