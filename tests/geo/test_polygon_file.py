@@ -13,7 +13,7 @@ import shapely
 from rasterio.crs import CRS
 
 from eoseg.errors import ConfigError, DataError, OutputError
-from eoseg.geo import polygon_file
+from eoseg.geo import whole_file
 from eoseg.geo.polygon_file import PolygonRows, PolygonSchema, qgis_style, require_suffix, write_polygons
 from eoseg.recipe import parse_classes
 
@@ -120,7 +120,7 @@ def test_what_the_disk_refuses_is_one_line(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(polygon_file.os, "fsync", full)
+    monkeypatch.setattr(whole_file.os, "fsync", full)
     with pytest.raises(OutputError, match="cannot be written: .*No space left.* Check the folder"):
         write_polygons(tmp_path / name, "map", SCHEMA, iter([rows()]))
     assert list(tmp_path.iterdir()) == []
