@@ -218,8 +218,7 @@ class Preemption(Checkpoint):
 
 
 def _seed_draws(seed: int, device: torch.device) -> None:
-    """Seed what a step draws from. `torch.manual_seed` looks for all kinds of devices, which takes as long as a
-    small network."""
+    """Seed what a step draws from; `torch.manual_seed` would look for devices of all kinds each time."""
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
     else:
