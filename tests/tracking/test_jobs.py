@@ -130,7 +130,7 @@ def test_accuracy_and_areas_use_map_and_checkpoint(tmp_path: Path) -> None:
     assert (logged["sample/overall_accuracy"], logged["sample/overall_accuracy/low"]) == (0.9, 0.88)
     assert (logged["sample/area/dark"], logged["sample/users_accuracy/dark"]) == (12.5, 0.8)
     assert "sample/users_accuracy/bright" not in logged  # undefined figures are left out
-    assert {"sample/classes", "sample/areas"} <= set(logged)
+    assert {"sample/classes.path", "sample/areas.path"} <= set(logged)
 
 
 def test_an_audit_of_labels_uses_all_its_checkpoints(tmp_path: Path) -> None:
@@ -146,4 +146,4 @@ def test_an_audit_of_labels_uses_all_its_checkpoints(tmp_path: Path) -> None:
     }
     logged = history(folder)
     assert (logged["labels/judged"], logged["labels/suspects"]) == (120, 3)
-    assert "labels/suspects_by_class" in logged
+    assert "labels/suspects_by_class.path" in logged
