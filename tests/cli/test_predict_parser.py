@@ -29,8 +29,8 @@ def checkpoint(path: Path, *, dropout: float = 0.0, seed: int = 0, schema: Schem
     values = torch.load(made, weights_only=True)
     torch.manual_seed(seed)
     for name, weights in values["state_dict"].items():
-        if name.startswith("network.body") and weights.is_floating_point():
-            weights += 0.3 * torch.randn_like(weights).abs()
+        if name.startswith("network.body") and weights.ndim == 4:
+            weights += 0.1 * torch.randn_like(weights)
     torch.save(values, made)
     return made
 
