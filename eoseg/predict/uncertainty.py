@@ -27,7 +27,7 @@ def class_entropy(chances: Tensor) -> Tensor:
     """
     if chances.shape[-3] == 1:
         return torch.zeros_like(chances)
-    entropy = torch.special.entr(chances).sum(dim=-3, keepdim=True) / math.log(chances.shape[-3])
+    entropy: Tensor = torch.special.entr(chances).sum(dim=-3, keepdim=True) / math.log(chances.shape[-3])
     return entropy.clamp(0, 1)
 
 
@@ -42,7 +42,7 @@ def label_entropy(chances: Tensor) -> Tensor:
     Returns:
         `(..., 1, height, width)`.
     """
-    bits = (torch.special.entr(chances) + torch.special.entr(1 - chances)) / math.log(2)
+    bits: Tensor = (torch.special.entr(chances) + torch.special.entr(1 - chances)) / math.log(2)
     return bits.mean(dim=-3, keepdim=True).clamp(0, 1)
 
 
