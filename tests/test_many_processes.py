@@ -1,5 +1,6 @@
 """Trainings and tests in several processes: the same figures, the same weights, and what ends them."""
 
+import csv
 import json
 import os
 import re
@@ -76,6 +77,35 @@ def test_figures_and_matrix_are_the_same_to_the_last_bit_for_any_number_of_proce
         found[count] = (figures, matrix)
     assert found[1][0]["test/loss"] > 0
     assert all(entry == found[1] for entry in found.values())
+
+
+def test_the_loss_of_an_epoch_is_that_of_all_processes(world: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def keep(rank: int) -> None:
+        """Write down the loss of each step of a process."""
+        from eoseg.tasks import Task
+
+        original = Task.check_and_log
+
+        def kept(self: Task, loss: torch.Tensor, batch, stage: str) -> None:
+            if stage == "train":
+                with (tmp_path / f"losses.{rank}").open("a") as file:
+                    file.write(f"{loss.item()}\n")
+            original(self, loss, batch, stage)
+
+        Task.check_and_log = kept  # type: ignore[method-assign]
+
+    more = options(world, run, "--trainer.max_epochs=1")
+    assert run_ranks(2, ["fit", *more], tmp_path / "log", prepare=keep) == [0, 0]
+    losses = [
+        [float(line) for line in (tmp_path / f"losses.{rank}").read_text().split()] for rank in range(2)
+    ]
+    assert [len(each) for each in losses] == [EPOCH, EPOCH]
+    assert losses[0] != losses[1]
+    with (run / "metrics.csv").open() as file:
+        logged = [float(row["train/loss_epoch"]) for row in csv.DictReader(file) if row["train/loss_epoch"]]
+    assert logged == pytest.approx([sum(map(sum, losses)) / (2 * EPOCH)], rel=1e-5)
 
 
 @pytest.mark.parametrize("step", [2, EPOCH])

@@ -177,7 +177,8 @@ class Task(LightningModule, ABC):
                 f"{', '.join(batch['id'][:4])}. Lower the learning rate, or look at these chips.",
                 samples=batch["id"],
             )
-        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=samples)
+        # Of all processes: the first one's batches are a part of the epoch.
+        self.log("train/loss", loss, on_step=True, on_epoch=True, sync_dist=True, batch_size=samples)
 
     def training_step(self, batch: Batch) -> Tensor | None:
         """Lightning's hook."""

@@ -121,7 +121,7 @@ class Preemption(Checkpoint):
     def on_train_batch_start(
         self,
         trainer: Trainer,
-        pl_module: LightningModule,  # noqa: ARG002
+        pl_module: LightningModule,
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
@@ -129,7 +129,7 @@ class Preemption(Checkpoint):
         if self._stopping is not None:
             raise self._stopping  # only now, so that the figures of the last step are logged
         place = np.random.SeedSequence([self._seed, trainer.current_epoch, batch_idx, trainer.global_rank])
-        torch.manual_seed(int(place.generate_state(1)[0]))
+        _seed_draws(int(place.generate_state(1)[0]), pl_module.device)
 
     def on_train_batch_end(
         self,
@@ -215,6 +215,14 @@ class Preemption(Checkpoint):
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         self._asked = max(self._asked, _ASKS[signal.Signals(number)])
+
+
+def _seed_draws(seed: int, device: torch.device) -> None:
+    """Seed what a step draws from; `torch.manual_seed` would look for devices of all kinds each time."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 class _Agreement:

@@ -1,7 +1,8 @@
 """The job scripts: what they call, and on a real SLURM that what is stopped goes on.
 
-The tests marked `real` start a SLURM of two nodes on this machine; they need its packages, root, and
-../shared/slurm/local-cluster.
+The tests marked `slurm` start a SLURM of two nodes on this machine; they need its packages, root, and
+../shared/slurm/local-cluster. Others do not expect daemons to be started, so they run only where asked for:
+scripts/test -m slurm.
 """
 
 import json
@@ -237,7 +238,7 @@ def unbroken(slurm: None, world: Path) -> Path:
     return world.parent / "runs" / "toy" / f"job-{number}"
 
 
-@pytest.mark.real
+@pytest.mark.slurm
 def test_a_job_that_is_signalled_is_queued_again_and_ends_as_an_unbroken_one(
     world: Path, unbroken: Path
 ) -> None:
@@ -269,7 +270,7 @@ def test_a_job_that_is_signalled_is_queued_again_and_ends_as_an_unbroken_one(
     assert steps(run) == steps(unbroken)
 
 
-@pytest.mark.real
+@pytest.mark.slurm
 def test_one_process_that_is_killed_ends_the_job_and_its_rerun_goes_on(world: Path, unbroken: Path) -> None:
     number = submit(world, "fit-many.sbatch", str(world), "--run.name=killed", options=("--nodes=2",))
     run = world.parent / "runs" / "killed" / f"job-{number}"
@@ -294,7 +295,7 @@ def test_one_process_that_is_killed_ends_the_job_and_its_rerun_goes_on(world: Pa
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-@pytest.mark.real
+@pytest.mark.slurm
 def test_the_other_lines_of_the_readme_run(slurm: None, world: Path, unbroken: Path) -> None:
     """Each on what stands in the place of the demo."""
     model, scene = unbroken / "model.ckpt", next((world.parent / "images").iterdir())
@@ -332,7 +333,7 @@ def failed(number: str) -> bool:
     return bool({"FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"} & set(states(number)))
 
 
-@pytest.mark.real
+@pytest.mark.slurm
 def test_the_line_of_torchrun_in_the_readme_runs(world: Path) -> None:
     line = next(line for line in commands() if line[0] == "torchrun")
     own = [str(world) if part == "configs/demo.yaml" else part for part in line[1:]]
