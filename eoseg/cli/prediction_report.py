@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from eoseg.predict import Disagreement, Estimate, Prediction, ValueRange
+    from eoseg.predict import Disagreement, Estimate, OutOfRange, Prediction, ValueRange
     from eoseg.recipe import Recipe
 
 
 def print_estimate(estimate: "Estimate") -> None:
     """Print what a map will take, before its first tile."""
     memory, disk = estimate.memory_bytes / 2**20, estimate.disk_bytes / 2**20
-    passes = f", each {estimate.passes} times through the network (--tta)" if estimate.passes > 1 else ""
+    passes = ""
+    if estimate.passes.count > 1:
+        networks = "network" if estimate.passes.networks == 1 else "networks"
+        passes = f", each {estimate.passes.count} times through the {networks} ({estimate.passes})"
     again, strip = "", ""
     if estimate.computed is not None and estimate.computed > estimate.tiles:
         again = f" ({estimate.computed - estimate.tiles} of them computed again, for others to blend with)"
@@ -57,10 +60,8 @@ def print_prediction(prediction: "Prediction", recipe: "Recipe", *, seams_checke
         f"({prediction.megapixels_per_second:.2f} MP/s{_area(prediction)}) on {prediction.device}: "
         f"{prediction.tiles} tile(s) of {prediction.tile} px, halo {prediction.halo} px{skipped}"
     )
-    if prediction.passes > 1:
-        say(
-            f"Mean over the {prediction.passes} symmetries of the square: as many passes through the network."
-        )
+    if prediction.passes.count > 1:
+        say(f"Mean over {prediction.passes}: {prediction.passes.count} passes for each tile.")
     if prediction.resumed:
         say(f"Went on with {prediction.resumed} tile(s) that an earlier run had finished.")
     say(f"Runtime: {prediction.runtime}")
@@ -68,19 +69,24 @@ def print_prediction(prediction: "Prediction", recipe: "Recipe", *, seams_checke
     say(_exactness(prediction))
     if prediction.exact and seams_checked:
         say(_seams(prediction))
+    if prediction.out_of_range is not None:
+        say(_out_of_range(prediction.out_of_range))
     if prediction.values is not None:
         say(_values(prediction.values, prediction))
     elif recipe.schema.classes:
         console.print(_class_table(prediction, recipe))
+    for line in _files(prediction):
+        say(line)
+
+
+def _files(prediction: "Prediction") -> list[str]:
     files = {
         "Map": prediction.path,
         "Probabilities": prediction.probabilities,
         "Uncertainty": prediction.uncertainty,
         "STAC item": prediction.item,
     }
-    for title, path in files.items():
-        if path is not None:
-            say(f"{title}: {path}")
+    return [f"{title}: {path}" for title, path in files.items() if path is not None]
 
 
 def _area(prediction: "Prediction") -> str:
@@ -143,6 +149,20 @@ def _seams(prediction: "Prediction") -> str:
     start = f"Seams: where tiles lie elsewhere, {unexplained or 'none'} of {found.pixels:,} compared pixels"
     ties = f" ({found.ties} ties aside, of classes equally likely up to rounding)" if found.ties else ""
     return f"{start} differ{ties}.{_places(found) if unexplained else ''}"
+
+
+def _out_of_range(found: "OutOfRange") -> str:
+    """Where the scene has values that the network was never trained on."""
+    from eoseg.predict.out_of_range import FLAGGED_SHARE
+
+    line = (
+        f"Out of range: {found.flagged or 'none'} of {found.tiles} tile(s) with values that training never "
+        f"saw in more than {FLAGGED_SHARE:.0%} of their pixels"
+    )
+    if not found.worst:
+        return f"{line}."
+    place = "" if found.place is None else f" (x {found.place[0]:.10g}, y {found.place[1]:.10g})"
+    return f"{line}; worst {found.worst:.1%}, around row {found.row}, column {found.column}{place}."
 
 
 def _values(values: "ValueRange", prediction: "Prediction") -> str:

@@ -235,7 +235,7 @@ def _annotate(dataset: Any, layer: Layer) -> None:
     if layer.scale is not None:
         dataset.scales = (layer.scale,) * len(layer.bands)
     if layer.unit is not None:
-        dataset.units = (layer.unit,) * len(layer.bands)
+        dataset.units = layer.units
 
 
 def _read_back(parts: Parts, number: int) -> Counts | None:

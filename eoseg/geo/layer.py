@@ -33,6 +33,8 @@ class Layer:
     """What a stored value is multiplied with to get its meaning."""
     unit: str | None = None
     """Of the values, such as "m"."""
+    unitless: tuple[str, ...] = ()
+    """Bands whose values have no unit, beside others that have one."""
 
     @property
     def nodata(self) -> float:
@@ -43,6 +45,11 @@ class Layer:
     def item_bytes(self) -> int:
         """Bytes of one value."""
         return np.dtype(self.dtype).itemsize
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The unit of each band, "" where it has none."""
+        return tuple("" if band in self.unitless else self.unit or "" for band in self.bands)
 
     @property
     def pixel_bytes(self) -> int:
@@ -59,9 +66,15 @@ class Counts:
     values: NDArray[np.int64] | None = None
     """Of uint8: how often each value is there, `(bands, 256)`."""
     total: float = 0.0
-    """Of float32: the sum of all values."""
+    """Of float32: the sum of all values of the first band."""
     least: float = np.inf
     most: float = -np.inf
+    beyond: list["Counts"] = field(default_factory=list)
+    """Of float32: the same of each band behind the first."""
+
+    def of_band(self, number: int) -> "Counts":
+        """What one band of float32 holds."""
+        return self.beyond[number - 1] if number else self
 
     def add(self, stored: NDArray[np.uint8] | NDArray[np.float32]) -> None:
         """Add a window `(bands, height, width)`."""
@@ -76,6 +89,9 @@ class Counts:
             self.total += float(numbers.sum(dtype=np.float64))
             self.least = min(self.least, float(numbers.min()))
             self.most = max(self.most, float(numbers.max()))
+        self.beyond = self.beyond or [Counts() for _ in stored[1:]]
+        for counts, band in zip(self.beyond, stored[1:], strict=True):
+            counts.add(band[None])
 
 
 def _histogram(values: NDArray[np.uint8]) -> NDArray[np.int64]:

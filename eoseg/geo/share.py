@@ -111,14 +111,14 @@ class Share:
         step = max(1, _STRIP_BYTES // (self.parts.grid.width * kind.item_bytes))
         for band in range(len(kind.bands)):
             for row in range(first.row, first.row_stop, step):
-                values = self._read_rows(layer, band, row, min(row + step, first.row_stop))
+                values = self.read_rows(layer, band, row, min(row + step, first.row_stop))
                 for index, core in cores.items():
                     own = np.ascontiguousarray(values[:, core.col : core.col_stop])
                     sums[index] = zlib.crc32(own, sums[index])
         return sums
 
-    def _read_rows(self, layer: int, band: int, row: int, row_stop: int) -> NDArray[Any]:
-        """Whole rows of a band, `(rows, width)`."""
+    def read_rows(self, layer: int, band: int, row: int, row_stop: int) -> NDArray[Any]:
+        """Whole rows of a band, `(rows, width)`; what other shares have of them means nothing."""
         kind, width = self.parts.layers[layer], self.parts.grid.width
         values = np.empty((row_stop - row, width), kind.dtype)
         begin = band * (self._end_row - self._first_row) + row - self._first_row

@@ -1,7 +1,9 @@
 """From the pixels of tiles to what is written of them."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import product as combinations
 
 import numpy as np
 import torch
@@ -11,10 +13,17 @@ from torch import Tensor
 from eoseg.errors import CheckpointError, ConfigError
 from eoseg.geo.tiles import Tile
 from eoseg.models.network import Network
-from eoseg.models.symmetries import SYMMETRIES, mean_and_deviation
+from eoseg.models.sampled_dropout import DropoutSample
+from eoseg.models.symmetries import SYMMETRIES
+from eoseg.predict.out_of_range import OUT_OF_RANGE, Ranges
+from eoseg.predict.passes import Passes
 from eoseg.predict.product import Layers, Product
 from eoseg.predict.reader import TileImage
 from eoseg.predict.runner import Runner
+from eoseg.predict.running_mean import RunningMean
+from eoseg.predict.uncertainty import mutual_information
+
+_ONE_PASS = Passes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +36,40 @@ class TileResult:
 
 
 class Classifier:
-    """A network in evaluation mode on its device."""
+    """One network or several, in evaluation mode on their device."""
 
     def __init__(
         self,
-        network: Network,
+        networks: Sequence[Network],
         product: Product,
         *,
         device: torch.device,
         steps: int = 1,
         days: NDArray[np.float32] | None = None,
-        tta: bool = False,
+        passes: Passes = _ONE_PASS,
+        dropout: Sequence[DropoutSample] = (),
+        ranges: Ranges | None = None,
     ) -> None:
-        """Move the network to its device.
+        """Move the networks to their device.
 
         Args:
-            network: Is put into evaluation mode and moved.
-            product: What the network's output means.
-            device: Where it runs.
+            networks: Are put into evaluation mode and moved. They take the same images.
+            product: What their output means.
+            device: Where they run.
             steps: T, the number of dates.
             days: Day of the year of each date `(T,)`; of series only.
-            tta: Give the mean over the symmetries of the square, with the spread where the product has one.
+            passes: Of which the result is the mean, with what the product wants to know of their differences.
+            dropout: Of each network, where there are several samples of it.
+            ranges: The values of training, where the product wants to know what lies outside of them.
         """
-        self._network = network.eval().to(device)
-        self.run: Runner = self._network
-        """What computes logits: the network itself, or something faster in its place."""
+        self._networks = [network.eval().to(device) for network in networks]
+        self.runs: list[Runner] = [*self._networks]
+        """What computes logits: the networks themselves, or something faster in place of each."""
         self._device = device
         self._steps = steps
         self._days = None if days is None else torch.from_numpy(days).to(device)
         self.product = product
-        self._tta = tta
+        self._averaged, self._dropout, self._ranges = passes, dropout, ranges
         self.passes = 0
         """Forward passes so far."""
 
@@ -84,31 +97,59 @@ class Classifier:
 
     def example(self, count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Valid values at the training mean, as `tensors` gives those of tiles."""
-        mean = self._network.normalize.mean.float()
-        dates = () if self._network.takes_one_date else (self._steps,)
+        mean = self._networks[0].normalize.mean.float()
+        dates = () if self._networks[0].takes_one_date else (self._steps,)
         image = mean[:, None, None].expand(count, *dates, -1, height, width).contiguous()
         valid = torch.ones((count, *dates, height, width), dtype=torch.bool, device=mean.device)
         return image, valid, None if self._days is None else self._days.expand(count, -1)
 
     @torch.inference_mode()
     def _forward(self, tiles: Sequence[TileImage]) -> Tensor:
-        """Logits `(B, K, H, W)`, or `(B, K)` of chips, with the spread as one more channel."""
+        """Logits `(B, K, H, W)`, or `(B, K)` of chips, with the product's extras as more channels."""
         image, valid, days = self.tensors(tiles)
-        if not self._tta:
-            return self._pass(image, valid, days)
+        if self._averaged.count > 1:
+            logits = self._mean(image, valid, days)
+        else:
+            logits = self._pass(self.runs[0], image, valid, days)
+        if self._ranges is None or OUT_OF_RANGE not in self.product.extras:
+            return logits
+        outside = self._ranges.outside(image, valid, of_chips=self._is_of_chips)
+        return torch.cat([logits, outside.to(logits)], dim=1)
+
+    def _mean(self, image: Tensor, valid: Tensor, days: Tensor | None) -> Tensor:
+        """Logits of the mean over all passes, and what their differences say.
+
+        Each network, and each sample of it by dropout, is first averaged over the symmetries: only where it
+        then differs from others do these tell what no network knows.
+        """
         product, place = self.product, ((None, None) if self._is_of_chips else ())
-        scores = (
-            each.undo(product.scores(self._pass(each.apply(image), each.apply(valid), days)[..., *place]))
-            for each in SYMMETRIES
-        )
-        mean, deviation = mean_and_deviation(scores, deviation=product.has_spread)
-        logits = product.logits(mean)  # (B, K, H, W); of chips height and width are 1
-        if deviation is not None:
-            logits = torch.cat([logits, product.spread(mean, deviation)], dim=1)
+        overall = RunningMean(deviation="spread" in product.extras)
+        entropy = RunningMean() if "mutual_information" in product.extras else None
+        for run, sample in combinations(range(len(self.runs)), range(self._averaged.samples)):
+            own = RunningMean()
+            with self._drawn(run, sample):
+                for each in SYMMETRIES[: self._averaged.symmetries]:
+                    logits = self._pass(self.runs[run], each.apply(image), each.apply(valid), days)
+                    scores = each.undo(product.scores(logits[..., *place]))
+                    overall.add(scores)  # (B, K, H, W); of chips height and width are 1
+                    if entropy is not None:
+                        own.add(scores)
+            if entropy is not None:
+                entropy.add(product.entropy(own.mean))
+        channels = [product.logits(overall.mean)]
+        if overall.deviation is not None:
+            channels.append(product.spread(overall.mean, overall.deviation))
+        if entropy is not None:
+            channels.append(mutual_information(product.entropy(overall.mean), entropy.mean))
+        logits = torch.cat(channels, dim=1)
         return logits[..., 0, 0] if self._is_of_chips else logits
 
-    def _pass(self, image: Tensor, valid: Tensor, days: Tensor | None) -> Tensor:
-        logits = self.run(image, valid, days)
+    def _drawn(self, network: int, sample: int) -> AbstractContextManager[None]:
+        """The context in which a network is a sample of itself by dropout, where such are wanted."""
+        return self._dropout[network].drawn(sample) if self._dropout else nullcontext()
+
+    def _pass(self, run: Runner, image: Tensor, valid: Tensor, days: Tensor | None) -> Tensor:
+        logits = run(image, valid, days)
         self.passes += 1
         size = () if self._is_of_chips else tuple(image.shape[-2:])
         if logits.shape[1:] != (self.product.outputs, *size):
@@ -126,7 +167,7 @@ class Classifier:
 
     @property
     def _is_of_chips(self) -> bool:
-        return self._network.kind == "classification"
+        return self._networks[0].kind == "classification"
 
 
 def pick_device(name: str, *, cpu_only: bool = False, local: int = 0) -> torch.device:

@@ -22,7 +22,10 @@ from eoseg.geo.stack import SceneStack
 from eoseg.models.network import Network
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.dated import DatedRasters
+from eoseg.predict.members import Member
 from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times
+from eoseg.predict.out_of_range import OUT_OF_RANGE, OutOfRange, count_out_of_range
+from eoseg.predict.passes import Passes
 from eoseg.predict.preparation import prepare
 from eoseg.predict.provenance import map_tags
 from eoseg.predict.ranks import Rank
@@ -42,6 +45,7 @@ def predict_scene(
     *,
     options: PredictOptions | None = None,
     checkpoint: Path | None = None,
+    ensemble: Sequence[Member] = (),
     progress: Callable[[Progress], None] | None = None,
 ) -> Prediction:
     """Map a scene of any size with bounded memory.
@@ -62,6 +66,8 @@ def predict_scene(
         out: Path of the map, a file.
         options: See `PredictOptions`.
         checkpoint: Where the network comes from, for the map's provenance.
+        ensemble: Other networks for the same task: the mean over all of them is mapped. See
+            `eoseg.predict.load_members`.
         progress: Is called after each tile.
 
     Raises:
@@ -72,12 +78,21 @@ def predict_scene(
         ConfigError: An option does not fit the network, or a tile does not fit the memory of the device.
     """
     chosen = options or PredictOptions()
+    passes = Passes.chosen(networks=1 + len(ensemble), mc_dropout=chosen.mc_dropout, tta=chosen.tta)
     product = make_product(
-        recipe, probabilities=chosen.probabilities, uncertainty=chosen.uncertainty, tta=chosen.tta
+        recipe, probabilities=chosen.probabilities, uncertainty=chosen.uncertainty, passes=passes
     )
     require_writable_together([*product.paths(out), item_path(out)], overwrite=chosen.overwrite)
     prediction = predict_share(
-        network, recipe, scene, out, rank=Rank(), options=chosen, checkpoint=checkpoint, progress=progress
+        network,
+        recipe,
+        scene,
+        out,
+        rank=Rank(),
+        options=chosen,
+        checkpoint=checkpoint,
+        ensemble=ensemble,
+        progress=progress,
     )
     if prediction is None:
         raise OutputError(f"Another process has just made '{out}'. There is nothing left to do.")
@@ -93,6 +108,7 @@ def predict_share(
     rank: Rank,
     options: PredictOptions | None = None,
     checkpoint: Path | None = None,
+    ensemble: Sequence[Member] = (),
     progress: Callable[[Progress], None] | None = None,
     announce: Callable[[Estimate], None] | None = None,
 ) -> Prediction | None:
@@ -110,6 +126,7 @@ def predict_share(
         options: See `PredictOptions`. With `overwrite`, a map that is older than its scene or of other
             options is replaced, and parts of another run are removed.
         checkpoint: Where the network comes from.
+        ensemble: Other networks, as for `predict_scene`.
         progress: Is called after each tile of this process.
         announce: Is called before the first tile with what the whole will take.
 
@@ -123,7 +140,17 @@ def predict_share(
     started = time.perf_counter()
     chosen = options or PredictOptions()
     with gdal_settings(chosen.cache_bytes), ExitStack() as stack:
-        work = prepare(stack, network, recipe, scene, out, rank=rank, options=chosen, checkpoint=checkpoint)
+        work = prepare(
+            stack,
+            network,
+            recipe,
+            scene,
+            out,
+            rank=rank,
+            options=chosen,
+            checkpoint=checkpoint,
+            ensemble=ensemble,
+        )
         if work.is_made():
             return None
         parts = work.begin()
@@ -156,7 +183,7 @@ def predict_share(
     if finished is None:
         return None
     seconds = time.perf_counter() - started
-    return _prediction(work, finished, tags.disagreement, tile_pass.times, resumed=resumed, seconds=seconds)
+    return _prediction(work, finished, tags, tile_pass.times, resumed=resumed, seconds=seconds)
 
 
 def _finish(work: Work, parts: Parts, tags: Callable[[int], Mapping[str, str]]) -> Finished | None:
@@ -179,7 +206,7 @@ def _pixels(parts: Parts, share: int) -> int:
 def _prediction(
     work: Work,
     finished: Finished,
-    disagreement: Disagreement | None,
+    tags: "_Tags",
     times: Times,
     *,
     resumed: int,
@@ -199,18 +226,19 @@ def _prediction(
         halo=work.layout.plan.halo,
         exact=work.layout.exact,
         reason=work.layout.reason,
-        disagreement=disagreement,
+        disagreement=tags.disagreement,
         device=str(work.device),
         seconds=seconds,
         notices=work.notices,
         values=summary.values,
         resumed=resumed,
         times=times,
-        runtime=str(work.runtime),
+        runtime=work.runtime,
         square_kilometres=grid.square_kilometres,
         uncertainty=files.get("uncertainty"),
         item=work.item_path,
         passes=work.passes,
+        out_of_range=tags.out_of_range,
         blended=2 * work.layout.overlap,
     )
 
@@ -221,9 +249,10 @@ class _Tags:
 
     work: Work
     disagreement: Disagreement | None = None
+    out_of_range: OutOfRange | None = None
 
     def make(self, skipped: int, parts: Parts) -> Mapping[str, str]:
-        """The tags; measures the disagreement of a map that is not exact.
+        """The tags; measures the disagreement of a map that is not exact, and looks for odd values.
 
         Raises:
             DataError: All tiles were skipped: the scene has no valid pixel.
@@ -240,8 +269,11 @@ class _Tags:
                 time=work.rasters.time,
                 area=work.area,
                 count=work.options.check_seams,
-                precision=work.runtime.precision,
+                precision=work.precision,
             )
+        if OUT_OF_RANGE in work.product.extras:
+            layer = list(work.product.files(work.out)).index("uncertainty")
+            self.out_of_range = count_out_of_range(parts, layer, grid=work.source.grid)
         return map_tags(
             work.recipe,
             work.rasters,
@@ -250,7 +282,9 @@ class _Tags:
             work.checkpoint,
             device=work.device.type,
             run=work.fingerprint,
-            runtime=str(work.runtime),
+            runtime=work.runtime,
+            others=[member.checkpoint for member in work.members[1:]],
+            out_of_range=self.out_of_range,
         )
 
 

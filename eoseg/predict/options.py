@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from eoseg.errors import ConfigError
 from eoseg.geo.scene import NodataPolicy
 from eoseg.geo.window import Window
+from eoseg.predict.out_of_range import OutOfRange
+from eoseg.predict.passes import Passes
 from eoseg.recipe import Quantity
 
 DEFAULT_MEMORY_MB = 2048
@@ -55,10 +57,15 @@ class PredictOptions:
     probabilities: bool = False
     """Write the probability of each class to a second file too."""
     uncertainty: bool = False
-    """Write entropy and margin of the probabilities, and with `tta` the spread, to a file of their own."""
+    """Write to a file of their own: entropy and margin of the probabilities, the share of a pixel's values
+    that training never saw, the spread where the map is a mean over several passes, and with several networks
+    or samples their mutual information."""
     tta: bool = False
     """Test-time augmentation: map the mean of what the network gives for the eight symmetries of the square,
     which takes eight passes instead of one."""
+    mc_dropout: int | None = None
+    """Map the mean over so many samples of the network, each without some of the units that it was trained to
+    do without; see `eoseg.models.sampled_dropout`."""
     overwrite: bool = False
     """Replace existing files."""
     bands: tuple[str, ...] | None = None
@@ -119,8 +126,24 @@ class PredictOptions:
             raise ConfigError(
                 f"The pixel size is 'auto', 'native' or metres above 0; found {self.pixel_size}."
             )
+        self._require_samples()
         if self.bands is not None and (not self.bands or not all(self.bands)):
             raise ConfigError(f"Name each band of the scene, as in B02,B03; found '{','.join(self.bands)}'.")
+
+    def _require_samples(self) -> None:
+        if self.mc_dropout is None:
+            return
+        if self.mc_dropout < 2:
+            raise ConfigError(f"Samples by dropout are 2 or more, to be averaged; found {self.mc_dropout}.")
+        for option, given in (
+            ("compile", self.compile),
+            (f"backend {self.backend}", self.backend != "torch"),
+        ):
+            if given:
+                raise ConfigError(
+                    f"What --{option} makes of a network holds no dropout, so there are no samples of it for "
+                    "--mc-dropout. Leave one of them out."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +160,8 @@ class Estimate:
     """Of the parts until the map is made of them; the map itself is compressed and smaller."""
     seconds: float
     """That this process will take, about, without its start."""
-    passes: int = 1
-    """How often each tile goes through the network."""
+    passes: Passes = field(default_factory=Passes)
+    """How often each tile goes through a network."""
     strip_bytes: int = 0
     """Of what blended tiles wait for."""
     computed: int | None = None
@@ -289,11 +312,13 @@ class Prediction:
     square_kilometres: float | None = None
     """Area of the scene; None where its CRS has no metres."""
     uncertainty: Path | None = None
-    """Entropy, margin and spread, where asked for."""
+    """Entropy, margin and what else says how sure the map is, where asked for."""
     item: Path | None = None
     """The STAC item that describes these files."""
-    passes: int = 1
-    """How often each tile went through the network."""
+    passes: Passes = field(default_factory=Passes)
+    """How often each tile went through a network: the map is the mean of it."""
+    out_of_range: OutOfRange | None = None
+    """Tiles with values that training never saw, where the uncertainty was asked for."""
     blended: int = 0
     """Over how many pixels across their borders tiles are blended."""
 

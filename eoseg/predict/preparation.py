@@ -1,42 +1,44 @@
 """What is settled before the first tile: the scene, the tiles, the runtime, and whether all fit together."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
-from eoseg.errors import ConfigError, DataError
+import torch
+
+from eoseg.errors import BandError, ConfigError, DataError
 from eoseg.geo.aoi import AreaOfInterest
 from eoseg.geo.cog import require_writable
-from eoseg.geo.grid import Grid
 from eoseg.geo.mapfile import item_path
 from eoseg.geo.scene import Scene
 from eoseg.geo.settings import gdal_settings
 from eoseg.geo.stack import SceneStack
 from eoseg.models.fitted import FittedBody
 from eoseg.models.network import Network
-from eoseg.models.symmetries import SYMMETRIES
-from eoseg.predict.blend import StripBytes
+from eoseg.models.sampled_dropout import DropoutSample, sampled_dropout
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.classifier import Classifier, pick_device
 from eoseg.predict.dated import DatedRasters, find_rasters, match_rasters
-from eoseg.predict.memory import PROBE_PX, bytes_per_pixel
+from eoseg.predict.members import Member, require_alike
 from eoseg.predict.opening import open_scene
 from eoseg.predict.options import PredictOptions
-from eoseg.predict.plan import ChipPlan, Layout, choose_chips, choose_layout
-from eoseg.predict.product import Product
-from eoseg.predict.provenance import fingerprint
+from eoseg.predict.out_of_range import Ranges
+from eoseg.predict.passes import Passes
+from eoseg.predict.plan import ChipPlan, Layout
+from eoseg.predict.provenance import fingerprint, hash_checkpoint
 from eoseg.predict.ranks import Rank
 from eoseg.predict.reader import read_tile
 from eoseg.predict.reading import plan_reading
-from eoseg.predict.receptive import network_context, takes_dates
-from eoseg.predict.runtime import Images, choose_runtime
+from eoseg.predict.receptive import takes_dates
+from eoseg.predict.runtime import Images, Runtime, choose_runtime
+from eoseg.predict.tiling import choose_tiles
 from eoseg.predict.work import Work
 from eoseg.recipe import Recipe
 
 _logger = logging.getLogger(__name__)
 
-_SMALL_PROBE_PX = 64  # where a pass over a larger image would take long: many dates, nearest neighbours
 _GPU_READERS = 4  # threads that read: a GPU is often faster than one
 _COMPARED, _TRIED, _COMPARED_PX = 2, 16, 512  # tiles to compare runtimes on, at most; of torch, parts of them
 
@@ -51,11 +53,12 @@ def prepare(
     rank: Rank,
     options: PredictOptions,
     checkpoint: Path | None,
+    ensemble: Sequence[Member] = (),
 ) -> Work:
     """Open the scene, choose tiles and runtime, and refuse what does not fit; nothing is written.
 
     Args:
-        stack: Closes the scene when it ends.
+        stack: Closes the scene when it ends, and takes back what samples of the networks need.
         network: As for `eoseg.predict.predict_scene`, and so are the others.
         recipe: Its recipe.
         scene: Path or paths of the scene.
@@ -63,27 +66,32 @@ def prepare(
         rank: Which of how many processes this is.
         options: See `PredictOptions`.
         checkpoint: Where the network comes from.
+        ensemble: The other networks whose mean is mapped.
 
     Raises:
         EosegError: As `eoseg.predict.predict_scene` says.
     """
-    _require_maps(network)
-    network.eval()
+    members = (Member(network, recipe, checkpoint), *ensemble)
+    passes = Passes.chosen(networks=len(members), mc_dropout=options.mc_dropout, tta=options.tta)
+    dropout = _ready(stack, members, options)
     product = make_product(
-        recipe, probabilities=options.probabilities, uncertainty=options.uncertainty, tta=options.tta
+        recipe, probabilities=options.probabilities, uncertainty=options.uncertainty, passes=passes
     )
     rasters = find_rasters(scene, recipe.schema.time)
     for target in (*product.paths(out), item_path(out)):
         require_writable(target, overwrite=True)
         _require_other(target, rasters.paths)
-    device = pick_device(options.device, cpu_only=isinstance(network.body, FittedBody), local=rank.local)
+    of_cpu = any(isinstance(member.network.body, FittedBody) for member in members)
+    device = pick_device(options.device, cpu_only=of_cpu, local=rank.local)
     matched = match_rasters(rasters, recipe, options)
+    _require_ranges(ensemble, rasters, options)
     readers = _GPU_READERS if device.type == "cuda" else 1
     opened = open_scene(stack, matched, recipe, options, readers=readers)
     source, area = opened.scenes[0], opened.area
-    _require_dates(network, recipe, rasters)
+    for member in members:
+        _require_dates(member.network, member.recipe, rasters)
     steps = len(rasters.paths)
-    layout = _layout(network, recipe, source.grid, steps, options, product)
+    layout = choose_tiles(members, source.grid, steps, options, product, passes, dropout=dropout)
     reading = plan_reading(
         layout.plan,
         block_shape=source.block_shape,
@@ -93,24 +101,29 @@ def prepare(
     _logger.debug("reading: %s", reading)
     stack.enter_context(gdal_settings(reading.cache_bytes))
     days = source.days if isinstance(source, SceneStack) and rasters.time == "series" else None
-    classifier = Classifier(network, product, device=device, steps=steps, days=days, tta=options.tta)
-    runtime = choose_runtime(
-        network,
-        recipe,
-        options,
+    classifier = Classifier(
+        [member.network for member in members],
+        product,
         device=device,
         steps=steps,
-        images=lambda: _some_images(
-            source, rasters, layout, classifier, area, whole=options.backend != "torch"
-        ),
+        days=days,
+        passes=passes,
+        dropout=dropout,
+        ranges=Ranges([member.recipe for member in members], device=device),
+    )
+    runtimes = _runtimes(
+        members,
+        options,
+        classifier,
+        lambda: _some_images(source, rasters, layout, classifier, area, whole=options.backend != "torch"),
+        steps=steps,
+        device=device,
         batch_size=layout.batch_size,
     )
-    _logger.debug("runtime: %s", runtime)
-    classifier.run = runtime.run
     return Work(
-        recipe,
+        members,
+        passes,
         options,
-        checkpoint,
         out,
         rank,
         rasters,
@@ -119,9 +132,8 @@ def prepare(
         layout,
         reading,
         product,
-        network,
         classifier,
-        runtime,
+        runtimes,
         device,
         fingerprint(
             network,
@@ -131,12 +143,71 @@ def prepare(
             layout,
             options,
             checkpoint,
-            runtime.name,
+            "; ".join(dict.fromkeys(runtime.name for runtime in runtimes)),
             pixel_size=opened.pixel_size,
+            others=[hash_checkpoint(other.network, other.recipe, other.checkpoint) for other in ensemble],
         ),
         area,
         opened.home,
     )
+
+
+def _ready(stack: ExitStack, members: Sequence[Member], options: PredictOptions) -> tuple[DropoutSample, ...]:
+    """Refuse networks that cannot make a map together; what steers the samples of each, where there are."""
+    for member in members:
+        _require_maps(member.network)
+        member.network.eval()
+    require_alike(members, any_pixel_size=options.pixel_size != "auto")
+    if options.mc_dropout is None:
+        return ()
+    return tuple(
+        stack.enter_context(
+            sampled_dropout(member.network, name="The network" if len(members) == 1 else member.name)
+        )
+        for member in members
+    )
+
+
+def _require_ranges(ensemble: Sequence[Member], rasters: DatedRasters, options: PredictOptions) -> None:
+    """Refuse a scene whose values are on another scale than those of any training.
+
+    Raises:
+        BandError: It names the network.
+    """
+    for member in ensemble:
+        try:
+            match_rasters(rasters, member.recipe, options)
+        except BandError as error:
+            raise BandError(f"For {member.name} of the ensemble: {error}") from error
+
+
+def _runtimes(
+    members: Sequence[Member],
+    options: PredictOptions,
+    classifier: Classifier,
+    images: Callable[[], list[Images]],
+    *,
+    steps: int,
+    device: torch.device,
+    batch_size: int,
+) -> tuple[Runtime, ...]:
+    """Choose how to run each network, and let the classifier run it so."""
+    compared = cache(images)  # all networks see the same ones
+    runtimes = tuple(
+        choose_runtime(
+            member.network,
+            member.recipe,
+            options,
+            device=device,
+            steps=steps,
+            images=compared,
+            batch_size=batch_size,
+        )
+        for member in members
+    )
+    _logger.debug("runtime: %s", "; ".join(map(str, runtimes)))
+    classifier.runs = [runtime.run for runtime in runtimes]
+    return runtimes
 
 
 def _some_images(
@@ -190,50 +261,6 @@ def _require_dates(network: Network, recipe: Recipe, rasters: DatedRasters) -> N
         f"The network was trained on series of {trained} dates and takes no other number; found {found}."
         f"{gap} Give the dates of the same season, or train a network that takes any number, such as ltae."
     )
-
-
-def _layout(
-    network: Network, recipe: Recipe, grid: Grid, steps: int, options: PredictOptions, product: Product
-) -> Layout:
-    """Choose the tiles, by what the network looks at and how much memory it takes."""
-    channels, chip_size = steps * len(recipe.schema.bands), recipe.chip_size
-    is_of_chips = network.kind == "classification"
-    size = PROBE_PX
-    if steps > 2 or isinstance(network.body, FittedBody):
-        size = _SMALL_PROBE_PX
-    pixel_bytes = bytes_per_pixel(
-        network.flat(steps),
-        channels=channels,
-        stride=network.output_stride,
-        size=chip_size if is_of_chips else size,
-    )
-    if options.tta:  # the image turned; mean, squares, scores and their difference
-        pixel_bytes += 4 * (channels + 4 * recipe.schema.outputs)
-    if is_of_chips:
-        layout = choose_chips(grid, options, pixel_bytes=pixel_bytes, chip_size=chip_size)
-    else:
-        context = network_context(network, steps=steps)
-        _logger.debug("context of the network: %s", context)
-        if options.tta and context.halo == 0 and context.output_stride == 1:
-            raise ConfigError(
-                "The model looks at each pixel alone, so the map of the turned scene is the turned map: "
-                f"--tta would take {len(SYMMETRIES)} times as long and change nothing. Leave it out."
-            )
-        if steps > 1:  # the tile that waits has as many values as activations may
-            pixel_bytes += 4 * channels
-        layout = choose_layout(
-            grid,
-            context,
-            options,
-            pixel_bytes=pixel_bytes,
-            chip_size=chip_size,
-            waiting=StripBytes(
-                sums=4 * (product.outputs + product.has_spread),
-                results=sum(layer.pixel_bytes for layer in product.layers()) + 1,
-            ),
-        )
-    _logger.debug("tiles: %s", layout)
-    return layout
 
 
 def _idle_options(layout: Layout, options: PredictOptions) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.mapfile import probability_layer, probability_path
-from eoseg.geo.uncertaintyfile import uncertainty_layer, uncertainty_path
+from eoseg.geo.uncertaintyfile import Extra, uncertainty_layer, uncertainty_path
 from eoseg.predict.options import ValueRange
 from eoseg.predict.quantise import quantise
 from eoseg.recipe import MapClass
@@ -37,8 +37,8 @@ class Summary:
 class Product(ABC):
     """The files of a prediction: what `layers` they have, and how the network's output becomes values.
 
-    Where there is a spread it is one more channel behind the K of logits or scores, and stays as it is when
-    these become one another.
+    What is known of a pixel beside them (`extras`) is one more channel each behind the K of logits or scores,
+    and stays as it is when these become one another.
     """
 
     outputs: int
@@ -46,17 +46,19 @@ class Product(ABC):
     tolerance = 0.0
     """By how much two values must differ to count as different."""
 
-    def __init__(self, *, probabilities: bool = False, uncertainty: bool = False, tta: bool = False) -> None:
+    def __init__(
+        self, *, probabilities: bool = False, uncertainty: bool = False, extras: tuple[Extra, ...] = ()
+    ) -> None:
         """Prepare.
 
         Args:
             probabilities: Whether there is a file with a probability per class.
             uncertainty: Whether there is a file that says how sure the map is.
-            tta: Whether results are means over the symmetries, which have a spread.
+            extras: What that file says beside entropy and margin, in the order of its bands.
         """
         self.has_probabilities = probabilities
         self.has_uncertainty = uncertainty
-        self.has_spread = uncertainty and tta
+        self.extras = extras if uncertainty else ()
 
     def files(self, out: Path) -> dict[FileRole, Path]:
         """The files that there will be, in the order of `layers`."""
@@ -80,7 +82,7 @@ class Product(ABC):
         """Turn the network's output for a core into layers.
 
         Args:
-            logits: `(K, height, width)`, or K + 1 with the spread.
+            logits: `(K, height, width)`, or more with the extras.
             valid: `(height, width)`; there is no value elsewhere.
 
         Raises:
@@ -92,7 +94,7 @@ class Product(ABC):
         """Turn logits into what may be averaged over several results for one place.
 
         Args:
-            logits: `(..., K, height, width)`, or K + 1 with the spread.
+            logits: `(..., K, height, width)`, or more with the extras.
 
         Returns:
             Float32 probabilities, 0 to 1, or values in their unit, of the same shape.
@@ -113,6 +115,17 @@ class Product(ABC):
         Returns:
             `(..., 1, height, width)`: the deviation of what is mapped.
         """
+
+    def entropy(self, scores: Tensor) -> Tensor:
+        """How unsure probabilities are, 0 to 1; of a quantity, which has none, 0.
+
+        Args:
+            scores: `(..., K, height, width)`.
+
+        Returns:
+            `(..., 1, height, width)`.
+        """
+        return torch.zeros_like(scores[..., :1, :, :])
 
     def empty(self, height: int, width: int) -> Layers:
         """The layers of a core without any value."""
@@ -137,7 +150,7 @@ class Product(ABC):
         """What the map holds, from the counts of its values."""
 
     def _split(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """The K channels, and the spread behind them: `(..., 0, height, width)` where there is none."""
+        """The K channels, and the extras behind them: `(..., 0, height, width)` where there are none."""
         return output[..., : self.outputs, :, :], output[..., self.outputs :, :, :]
 
 
@@ -148,23 +161,23 @@ class ChanceProduct(Product):
         """The layers of all files but the map."""
         return [
             *([probability_layer(classes)] if self.has_probabilities else []),
-            *([uncertainty_layer(spread=self.has_spread)] if self.has_uncertainty else []),
+            *([uncertainty_layer(self.extras)] if self.has_uncertainty else []),
         ]
 
     def _beside(
         self,
         chances: Tensor,
         measure: Callable[[Tensor], Tensor],
-        spread: Tensor,
+        extras: Tensor,
         valid: NDArray[np.bool_],
     ) -> Layers:
         """What all files hold but the map."""
         layers = [quantise(chances, valid)] if self.has_probabilities else []
         if self.has_uncertainty:
-            layers.append(quantise(join(measure(chances), spread), valid))
+            layers.append(quantise(join(measure(chances), extras), valid))
         return tuple(layers)
 
 
-def join(channels: Tensor, spread: Tensor) -> Tensor:
+def join(channels: Tensor, extras: Tensor) -> Tensor:
     """The opposite of `Product._split`."""
-    return torch.cat([channels, spread.to(channels)], dim=-3) if spread.shape[-3] else channels
+    return torch.cat([channels, extras.to(channels)], dim=-3) if extras.shape[-3] else channels

@@ -14,11 +14,11 @@ from torch import Tensor
 from eoseg.errors import CheckpointError
 from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.mapfile import class_layer, label_layer
-from eoseg.geo.uncertaintyfile import spread_layer
+from eoseg.geo.uncertaintyfile import Extra, value_uncertainty_layer
 from eoseg.geo.valuefile import value_layer
 from eoseg.predict.options import ValueRange
 from eoseg.predict.product import ChanceProduct, Layers, Product, Summary, join
-from eoseg.predict.uncertainty import class_uncertainty, label_uncertainty
+from eoseg.predict.uncertainty import class_entropy, class_uncertainty, label_entropy, label_uncertainty
 from eoseg.recipe import IGNORE, MapClass, Quantity
 
 _LEAST_SCORE = 1e-7  # a probability of 0 has no logarithm
@@ -34,7 +34,7 @@ class ClassProduct(ChanceProduct):
         threshold: float | None = None,
         probabilities: bool = False,
         uncertainty: bool = False,
-        tta: bool = False,
+        extras: tuple[Extra, ...] = (),
     ) -> None:
         """Prepare.
 
@@ -43,10 +43,10 @@ class ClassProduct(ChanceProduct):
             threshold: Probability of the second of two classes from which it is mapped; None for the
                 likeliest class.
             probabilities: See `Product`, and so are the others.
-            uncertainty: Whether to write entropy, margin and spread too.
-            tta: Whether there is a spread.
+            uncertainty: Whether to write entropy and margin too.
+            extras: See `Product`.
         """
-        super().__init__(probabilities=probabilities, uncertainty=uncertainty, tta=tta)
+        super().__init__(probabilities=probabilities, uncertainty=uncertainty, extras=extras)
         self.outputs = len(classes)
         self._classes = classes
         self._threshold = threshold
@@ -57,7 +57,7 @@ class ClassProduct(ChanceProduct):
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
         """Class indices `(h, w)`, and what was asked for beside them."""
-        given, spread = self._split(logits)
+        given, extras = self._split(logits)
         best = given.max(dim=0)  # several times faster than argmax on this memory layout
         _require_finite(best.values)
         chosen, chances = best.indices, None
@@ -66,18 +66,18 @@ class ClassProduct(ChanceProduct):
             if self._threshold is not None:
                 chosen = chances[1] >= self._threshold
         classes = np.where(valid, chosen.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE))
-        beside = () if chances is None else self._beside(chances, class_uncertainty, spread, valid)
+        beside = () if chances is None else self._beside(chances, class_uncertainty, extras, valid)
         return classes, *beside
 
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities that sum to one."""
-        given, spread = self._split(logits)
-        return join(given.float().softmax(dim=-3), spread)
+        given, extras = self._split(logits)
+        return join(given.float().softmax(dim=-3), extras)
 
     def logits(self, scores: Tensor) -> Tensor:
         """Their logarithms: softmax gives the probabilities again."""
-        chances, spread = self._split(scores)
-        return join(chances.clamp_min(_LEAST_SCORE).log(), spread)
+        chances, extras = self._split(scores)
+        return join(chances.clamp_min(_LEAST_SCORE).log(), extras)
 
     def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:
         """The deviation of the probability of the class that is mapped, 0 to 0.5."""
@@ -85,6 +85,10 @@ class ClassProduct(ChanceProduct):
         if self._threshold is not None:
             mapped = (scores[..., 1:2, :, :] >= self._threshold).long()
         return deviation.gather(-3, mapped)
+
+    def entropy(self, scores: Tensor) -> Tensor:
+        """That of one class of several."""
+        return class_entropy(scores)
 
     def known(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Where there is a class."""
@@ -122,17 +126,17 @@ class LabelProduct(ChanceProduct):
         *,
         probabilities: bool = False,
         uncertainty: bool = False,
-        tta: bool = False,
+        extras: tuple[Extra, ...] = (),
     ) -> None:
         """Prepare.
 
         Args:
             classes: The K labels.
             probabilities: Whether to write a probability per label too; they do not sum to one.
-            uncertainty: Whether to write entropy, margin and spread too.
-            tta: Whether there is a spread.
+            uncertainty: Whether to write entropy and margin too.
+            extras: See `Product`.
         """
-        super().__init__(probabilities=probabilities, uncertainty=uncertainty, tta=tta)
+        super().__init__(probabilities=probabilities, uncertainty=uncertainty, extras=extras)
         self.outputs = len(classes)
         self._classes = classes
 
@@ -142,27 +146,31 @@ class LabelProduct(ChanceProduct):
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
         """0 or 1 for each label `(K, h, w)`, and what was asked for beside them."""
-        given, spread = self._split(logits)
+        given, extras = self._split(logits)
         _require_finite(given)
         labels = (given > 0).to(torch.uint8).cpu().numpy()
         labels = np.where(valid, labels, np.uint8(IGNORE))  # (K, h, w)
         if not (self.has_probabilities or self.has_uncertainty):
             return (labels,)
-        return labels, *self._beside(given.float().sigmoid(), label_uncertainty, spread, valid)
+        return labels, *self._beside(given.float().sigmoid(), label_uncertainty, extras, valid)
 
     def scores(self, logits: Tensor) -> Tensor:
         """A probability for each label."""
-        given, spread = self._split(logits)
-        return join(given.float().sigmoid(), spread)
+        given, extras = self._split(logits)
+        return join(given.float().sigmoid(), extras)
 
     def logits(self, scores: Tensor) -> Tensor:
         """Log odds: sigmoid gives the probabilities again."""
-        chances, spread = self._split(scores)
-        return join(chances.logit(eps=_LEAST_SCORE), spread)
+        chances, extras = self._split(scores)
+        return join(chances.logit(eps=_LEAST_SCORE), extras)
 
     def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:  # noqa: ARG002
         """The deviation of the label whose probability differs most, 0 to 0.5."""
         return deviation.amax(dim=-3, keepdim=True)
+
+    def entropy(self, scores: Tensor) -> Tensor:
+        """The mean of the labels' own."""
+        return label_entropy(scores)
 
     def known(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Where there are labels."""
@@ -191,27 +199,28 @@ class ValueProduct(Product):
 
     outputs = 1
 
-    def __init__(self, quantity: Quantity, *, tolerance: float, spread: bool = False) -> None:
+    def __init__(self, quantity: Quantity, *, tolerance: float, extras: tuple[Extra, ...] = ()) -> None:
         """Prepare.
 
         Args:
             quantity: What the numbers are.
             tolerance: By how much two numbers must differ to count as different.
-            spread: Whether numbers are means over the symmetries, and a file has their spread.
+            extras: What a file beside the map says of them; none without such a file.
         """
-        super().__init__(uncertainty=spread, tta=spread)
+        super().__init__(uncertainty=bool(extras), extras=extras)
         self._quantity = quantity
         self.tolerance = tolerance
 
     def layers(self) -> list[Layer]:
-        """The numbers, and their spread where asked for."""
-        beside = [spread_layer(self._quantity)] if self.has_spread else []
+        """The numbers, and what was asked for beside them."""
+        beside = [value_uncertainty_layer(self._quantity, self.extras)] if self.extras else []
         return [value_layer(self._quantity), *beside]
 
     def decode(self, logits: Tensor, valid: NDArray[np.bool_]) -> Layers:
-        """The numbers `(h, w)`, and their spread where asked for."""
+        """The numbers `(h, w)`, and what was asked for beside them."""
         _require_finite(logits)
-        return tuple(np.where(valid, band.float().cpu().numpy(), np.float32(np.nan)) for band in logits)
+        values = np.where(valid, logits.float().cpu().numpy(), np.float32(np.nan))  # (1 + extras, h, w)
+        return (values[0], values[1:]) if self.extras else (values[0],)
 
     def scores(self, logits: Tensor) -> Tensor:
         """The numbers themselves."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import unescape
@@ -16,12 +16,14 @@ from eoseg.geo.scene import open_dataset
 from eoseg.models.network import Network
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.options import Disagreement, PredictOptions
+from eoseg.predict.out_of_range import OutOfRange
 from eoseg.predict.plan import Layout
 from eoseg.recipe import Recipe
 
 RUN_TAG = "EOSEG_RUN"
 CHECKPOINT = "the checkpoint"
 """The key of the checkpoint's hash in what `fingerprint` gives."""
+_ENSEMBLE, _NONE = "the ensemble", "no"
 _PIXEL_SIZE, _OWN = "the pixel size", "its own"
 
 _OPTIONS = {  # as they are called in a map's tags, and in what `fingerprint` gives
@@ -32,6 +34,7 @@ _OPTIONS = {  # as they are called in a map's tags, and in what `fingerprint` gi
     "probabilities": "probabilities",
     "uncertainty": "uncertainty",
     "tta": "test-time augmentation",
+    "mc_dropout": "samples by dropout",
 }
 
 _TRAINING = ("data", "split", "seed", "chosen_by", "chosen_on")
@@ -53,6 +56,7 @@ def fingerprint(
     runtime: str = "",
     *,
     pixel_size: float | None = None,
+    others: Sequence[str] = (),
 ) -> dict[str, str]:
     """Everything that the values of a map depend on, by names that a user understands.
 
@@ -66,17 +70,20 @@ def fingerprint(
         checkpoint: Where the network comes from.
         runtime: What runs the network, in which precision.
         pixel_size: At which the scene is read, in metres; None for its own.
+        others: Hashes of the other networks of an ensemble.
     """
     return {
         "eoseg's version": __version__,
         "the scene": "; ".join(map(_describe_file, rasters.paths)),
         "the grid": f"{grid.width} x {grid.height} px, {_digest(str(grid.crs), *grid.transform)}",
-        CHECKPOINT: hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe),
+        CHECKPOINT: hash_checkpoint(network, recipe, checkpoint),
+        _ENSEMBLE: ", ".join(others) or _NONE,
         "tile and halo": f"{layout.plan.core} and {layout.plan.halo} px",
         "the runtime": runtime,
         "probabilities": "yes" if options.probabilities else "no",
         "uncertainty": "yes" if options.uncertainty else "no",
         "test-time augmentation": "yes" if options.tta else "no",
+        "samples by dropout": _NONE if options.mc_dropout is None else str(options.mc_dropout),
         "the bands": ",".join(options.bands or recipe.schema.bands),
         "nodata": "its own" if options.nodata is None else f"{options.nodata:g}",
         "the nodata policy": options.nodata_policy,
@@ -84,6 +91,16 @@ def fingerprint(
         "the area of interest": _describe_area(options.aoi),
         **({} if layout.exact else {"the blending of tiles": _describe_blending(layout)}),
     }
+
+
+def hash_checkpoint(network: Network, recipe: Recipe, checkpoint: Path | None) -> str:
+    """SHA-256 of a checkpoint's file, or of a network without one, in hexadecimal."""
+    return hash_file(checkpoint) if checkpoint is not None else _hash_network(network, recipe)
+
+
+def ensemble_hashes(run: Mapping[str, str]) -> list[str]:
+    """Hashes of the other networks of an ensemble, from what `fingerprint` gave."""
+    return [] if run[_ENSEMBLE] == _NONE else run[_ENSEMBLE].split(", ")
 
 
 def run_name(of: Mapping[str, str]) -> str:
@@ -126,6 +143,8 @@ def map_tags(
     device: str,
     run: Mapping[str, str],
     runtime: str,
+    others: Sequence[Path | None] = (),
+    out_of_range: OutOfRange | None = None,
 ) -> dict[str, str]:
     """Where a map comes from. No time of making, so that the same input gives the same file.
 
@@ -138,6 +157,8 @@ def map_tags(
         device: Type of the device.
         run: What `fingerprint` gave.
         runtime: How the network was run.
+        others: Where the other networks of an ensemble come from.
+        out_of_range: Tiles with values that training never saw, where they were looked for.
     """
     tags = {
         "EOSEG_VERSION": __version__,
@@ -169,12 +190,23 @@ def map_tags(
         tags["EOSEG_THRESHOLD"] = f"{recipe.threshold:g}"
     if layout.overlap:
         tags["EOSEG_BLEND"] = _describe_blending(layout)
+    if out_of_range is not None:
+        tags["EOSEG_OUT_OF_RANGE"] = str(out_of_range)
     if disagreement is not None:
         tags["EOSEG_DISAGREEMENT"] = f"{disagreement.differing} of {disagreement.pixels} px"
     if checkpoint is not None:
         tags["EOSEG_CHECKPOINT"] = checkpoint.name
         tags["EOSEG_CHECKPOINT_SHA256"] = run[CHECKPOINT]
-    return tags
+    return tags | _ensemble_tags(others, ensemble_hashes(run))
+
+
+def _ensemble_tags(others: Sequence[Path | None], hashes: Sequence[str]) -> dict[str, str]:
+    """Which other networks a map is the mean of; none where it is of one alone."""
+    named = [
+        {"checkpoint": path and path.name, "sha256": sha256}
+        for path, sha256 in zip(others, hashes, strict=True)
+    ]
+    return {"EOSEG_ENSEMBLE": json.dumps(named, ensure_ascii=False)} if named else {}
 
 
 def hash_recipe(recipe: Recipe) -> str:

@@ -26,7 +26,7 @@ from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.remote import address, is_remote, scene_name
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.product import FileRole
-from eoseg.predict.provenance import CHECKPOINT, local_files, run_name, source_paths
+from eoseg.predict.provenance import CHECKPOINT, ensemble_hashes, local_files, run_name, source_paths
 from eoseg.predict.stac_model import MODEL_EXTENSIONS, model_asset, model_fields
 from eoseg.predict.work import Work
 from eoseg.recipe import IGNORE, MapClass
@@ -79,6 +79,7 @@ def map_item(work: Work, counts: Sequence[Counts]) -> dict[str, Any]:
         properties |= model_fields(work.network, work.recipe, classes, sha256=sha256)
         href = _href(str(work.checkpoint), base)
         assets["model"] = model_asset(href, size=work.checkpoint.stat().st_size, sha256=sha256)
+        assets |= _other_models(work, base)
         extensions += MODEL_EXTENSIONS
     return {
         "type": "Feature",
@@ -90,6 +91,18 @@ def map_item(work: Work, counts: Sequence[Counts]) -> dict[str, Any]:
         "properties": properties,
         "links": [_source_link(path, base) for scene in work.rasters.paths for path in source_paths(scene)],
         "assets": assets,
+    }
+
+
+def _other_models(work: Work, base: Path) -> dict[str, dict[str, Any]]:
+    """The other checkpoints of an ensemble."""
+    named = zip(work.members[1:], ensemble_hashes(work.fingerprint), strict=True)
+    return {
+        f"model_{number}": model_asset(
+            _href(str(member.checkpoint), base), size=member.checkpoint.stat().st_size, sha256=sha256
+        )
+        for number, (member, sha256) in enumerate(named, start=2)
+        if member.checkpoint is not None
     }
 
 
@@ -146,8 +159,8 @@ def _band(layer: Layer, number: int, counts: Counts, *, pixels: int) -> dict[str
         "nodata": "nan" if math.isnan(layer.nodata) else layer.nodata,
         "statistics": _statistics(layer, number, counts, pixels),
     }
-    if layer.unit:
-        band["unit"] = layer.unit
+    if layer.units[number]:
+        band["unit"] = layer.units[number]
     if layer.scale is not None:
         band["raster:scale"] = layer.scale
     return band
@@ -159,8 +172,9 @@ def _statistics(layer: Layer, number: int, counts: Counts, pixels: int) -> dict[
     if layer.categories is not None or not counts.known:
         return found
     if counts.values is None:
-        mean = counts.total / counts.known
-        return {**found, "minimum": counts.least, "maximum": counts.most, "mean": mean}
+        of_it = counts.of_band(number)
+        mean = of_it.total / of_it.known
+        return {**found, "minimum": of_it.least, "maximum": of_it.most, "mean": mean}
     held = counts.values[number, :IGNORE]
     values = np.arange(IGNORE)
     mean = float((held * values).sum() / held.sum())
@@ -204,11 +218,12 @@ def _projection(grid: Grid) -> dict[str, Any]:
 def _processing(work: Work) -> dict[str, Any]:
     layout = work.layout
     exact = "exact" if layout.exact else "not exact"
+    mean = f", mean over {work.passes}" if work.passes.count > 1 else ""
     return {
         "processing:level": _LEVEL,
         "processing:software": {"eoseg": __version__, "torch": str(torch.__version__)},
         "processing:lineage": f"eoseg predict: tiles of {layout.plan.core} px with a halo of "
-        f"{layout.plan.halo} px, {work.runtime}; {exact} ({layout.reason})",
+        f"{layout.plan.halo} px, {work.runtime}{mean}; {exact} ({layout.reason})",
         "eoseg:run": run_name(work.fingerprint),
     }
 

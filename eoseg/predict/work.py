@@ -19,18 +19,20 @@ from eoseg.geo.scene import Scene
 from eoseg.geo.stack import SceneStack
 from eoseg.geo.tiles import TilePlan
 from eoseg.models.network import Network
-from eoseg.models.symmetries import SYMMETRIES
 from eoseg.predict.acceleration import uncompiled
 from eoseg.predict.blend import count_computed
 from eoseg.predict.classifier import Classifier
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.duration import time_pass, total_seconds
+from eoseg.predict.members import Member
 from eoseg.predict.options import Estimate, PredictOptions
+from eoseg.predict.passes import Passes
 from eoseg.predict.plan import ChipPlan, Layout
 from eoseg.predict.product import Product
 from eoseg.predict.provenance import is_made, run_name
 from eoseg.predict.ranks import Rank
 from eoseg.predict.reading import Reading
+from eoseg.predict.runner import Precision
 from eoseg.predict.runtime import Runtime
 from eoseg.recipe import Recipe
 
@@ -39,9 +41,11 @@ from eoseg.recipe import Recipe
 class Work:
     """A prediction, ready to begin."""
 
-    recipe: Recipe
+    members: tuple[Member, ...]
+    """The networks whose mean is mapped; the first one's recipe says what that is."""
+    passes: Passes
+    """How often each tile goes through a network."""
     options: PredictOptions
-    checkpoint: Path | None
     out: Path
     rank: Rank
     rasters: DatedRasters
@@ -51,15 +55,44 @@ class Work:
     layout: Layout
     reading: Reading
     product: Product
-    network: Network
     classifier: Classifier
-    runtime: Runtime
+    runtimes: tuple[Runtime, ...]
+    """How each network is run."""
     device: torch.device
     fingerprint: dict[str, str]
     area: AreaOfInterest | None = None
     """Where a map is wanted; everywhere by default."""
     home: Home | None = None
     """The scene as it is, where it is read at another pixel size."""
+
+    @property
+    def network(self) -> Network:
+        """The network, or the first one of an ensemble."""
+        return self.members[0].network
+
+    @property
+    def recipe(self) -> Recipe:
+        """Its recipe."""
+        return self.members[0].recipe
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where it comes from."""
+        return self.members[0].checkpoint
+
+    @property
+    def runtime(self) -> str:
+        """How the networks are run, for the user to read."""
+        told = list(map(str, self.runtimes))
+        if len(set(told)) == 1:
+            return told[0]
+        named = zip(self.members, told, strict=True)
+        return "; ".join(f"{member.name}: {text}" for member, text in named)
+
+    @property
+    def precision(self) -> Precision:
+        """The coarsest of the networks' precisions."""
+        return min(runtime.precision for runtime in self.runtimes)
 
     @property
     def source(self) -> Scene | SceneStack:
@@ -113,27 +146,19 @@ class Work:
         pixels = sum(grid.height * grid.width for grid in grids)
         return sum(layer.pixel_bytes for layer in self.product.layers()) * pixels
 
-    @property
-    def passes(self) -> int:
-        """How often each tile goes through the network."""
-        return len(SYMMETRIES) if self.options.tta else 1
-
     def estimate(self, finished: int = 0) -> Estimate:
-        """What it will take; a small pass of the network is timed for it.
+        """What it will take; a small pass of each network is timed for it.
 
         Args:
             finished: Tiles that an earlier run has left.
         """
-        layout, plan, pixel_seconds = self.layout, self.layout.plan, self.runtime.pixel_seconds
-        if pixel_seconds is None:
-            run = uncompiled(self.classifier.run)  # it would be compiled for the size of what is timed
-            pixel_seconds = time_pass(run, layout, self.classifier.example, device=self.device)
+        layout, plan = self.layout, self.layout.plan
         computed = None
         if layout.overlap and isinstance(plan, TilePlan):
             computed = count_computed(plan, layout.overlap, layout.panel, self.rank.count)
         again = 1.0 if computed is None else computed / len(plan)
         seconds = total_seconds(
-            pixel_seconds * self.passes * again,
+            sum(map(self._pixel_seconds, self.runtimes)) * self.passes.count / self.passes.networks * again,
             layout,
             pixels=self.grid.height * self.grid.width,
             finished=finished,
@@ -148,6 +173,13 @@ class Work:
             strip_bytes=layout.strip_bytes,
             computed=computed,
         )
+
+    def _pixel_seconds(self, runtime: Runtime) -> float:
+        """What a pass of a network takes per pixel."""
+        if runtime.pixel_seconds is not None:
+            return runtime.pixel_seconds
+        run = uncompiled(runtime.run)  # it would be compiled for the size of what is timed
+        return time_pass(run, self.layout, self.classifier.example, device=self.device)
 
     def begin(self) -> Parts:
         """The folder of the run, begun or found.

@@ -58,9 +58,20 @@ def _prediction_options(tags: Mapping[str, str]) -> list[str]:
     if isinstance(held, dict):
         for name in ("probabilities", "uncertainty", "tta"):
             found += [f"--{name}"] if held.get(name) == "yes" else []
+        samples = str(held.get("mc_dropout", ""))
+        found += ["--mc-dropout", samples] if samples.isdigit() else []
         policy = held.get("nodata_policy")
         found += ["--nodata-policy", str(policy)] if policy not in (None, "any") else []
-    return found
+    return found + _other_checkpoints(tags)
+
+
+def _other_checkpoints(tags: Mapping[str, str]) -> list[str]:
+    """Those of an ensemble, as far as a map knows them: by name."""
+    try:
+        names = [str(entry["checkpoint"]) for entry in json.loads(tags.get("EOSEG_ENSEMBLE", "[]"))]
+    except (ValueError, TypeError, KeyError):
+        return []
+    return ["--ensemble", *names] if names else []
 
 
 def _evaluation(protocol: Mapping[str, Any], out: str) -> str:

@@ -172,8 +172,8 @@ def test_every_option_reaches_the_prediction(
     assert "Not exact: the halo of 0 px is less than" in said
     assert "compared pixels get another class" in said
     assert "(no value)" in said
-    assert "9 tile(s) of 32 px, each 8 times through the network (--tta): about" in said
-    assert "Mean over the 8 symmetries of the square" in said
+    assert "9 tile(s) of 32 px, each 8 times through the network (8 symmetries): about" in said
+    assert "Mean over 8 symmetries: 8 passes for each tile." in said
     assert "Probabilities: " in said
     assert f"Uncertainty: {out.with_name('map_uncertainty.tif')}" in said
     assert f"STAC item: {out.with_name('map.stac.json')}" in said
@@ -181,7 +181,7 @@ def test_every_option_reaches_the_prediction(
         assert (dataset.read(1)[:10] == 255).all()
     assert out.with_name("map_probabilities.tif").exists()
     with rasterio.open(out.with_name("map_uncertainty.tif")) as dataset:
-        assert dataset.descriptions == ("entropy", "margin", "spread")
+        assert dataset.descriptions == ("entropy", "margin", "spread", "out_of_range")
 
 
 def test_tiles_are_blended_unless_asked_not_to(

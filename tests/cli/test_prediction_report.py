@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eoseg.cli.prediction_report import print_estimate, print_prediction
-from eoseg.predict import Disagreement, Estimate, Prediction, SeamLine, Times
+from eoseg.predict import Disagreement, Estimate, OutOfRange, Passes, Prediction, SeamLine, Times
 from eoseg.recipe import BandStatistics, Recipe, Schema, Statistics, parse_classes
 
 RECIPE = Recipe(
@@ -65,12 +65,29 @@ def test_a_map_that_is_not_exact_says_so(capsys: pytest.CaptureFixture[str]) -> 
     assert "could not be measured" in report(replace(found, disagreement=None), capsys)
 
 
-def test_passes_over_the_symmetries_and_all_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    said = report(replace(DONE, passes=8, uncertainty=Path("u.tif"), item=Path("m.stac.json")), capsys)
-    assert "Mean over the 8 symmetries of the square: as many passes" in said
+def test_what_was_averaged_and_all_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    passes = Passes(networks=3, symmetries=8)
+    said = report(replace(DONE, passes=passes, uncertainty=Path("u.tif"), item=Path("m.stac.json")), capsys)
+    assert "Mean over 3 checkpoints x 8 symmetries: 24 passes for each tile." in said
     assert "Uncertainty: u.tif" in said
     assert "STAC item: m.stac.json" in said
-    assert "symmetries" not in report(DONE, capsys)
+    assert "Mean over" not in report(DONE, capsys)
+
+
+def test_tiles_with_values_that_training_never_saw_are_pointed_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = OutOfRange(40, 3, 0.62, 96, 160, (501_605.0, 5_399_035.0))
+    said = report(replace(DONE, out_of_range=found), capsys)
+    assert (
+        "Out of range: 3 of 40 tile(s) with values that training never saw in more than 5% of their pixels; "
+        "worst 62.0%, around row 96, column 160 (x 501605, y 5399035)."
+    ) in said
+    said = report(replace(DONE, out_of_range=replace(found, flagged=0, worst=0.0)), capsys)
+    assert "Out of range: none of 40 tile(s) with values that training never saw" in said
+    assert "worst" not in said
+    assert "(x" not in report(replace(DONE, out_of_range=replace(found, place=None)), capsys)
+    assert "Out of range" not in report(DONE, capsys)
 
 
 def test_it_is_said_how_tiles_are_joined_and_where_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,9 +130,13 @@ def test_what_it_will_take_is_said_first(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert said.startswith("9 tile(s) of 768 px: about 4 min, 3,072 MB of memory")
     assert "5 MB on disk" in said
-    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, 8.0, passes=8))
+    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, 8.0, passes=Passes(symmetries=8)))
     said = capsys.readouterr().out
-    assert said.startswith("9 tile(s) of 768 px, each 8 times through the network (--tta): about 8 s, 3,072")
+    assert said.startswith("9 tile(s) of 768 px, each 8 times through the network (8 symmetries): about")
+    print_estimate(Estimate(9, 768, 3 * 2**30, 5 * 2**20, 8.0, passes=Passes(networks=2, samples=5)))
+    assert "10 times through the networks (2 checkpoints x 5 samples by dropout): about 8 s, 3,072" in (
+        capsys.readouterr().out
+    )
     assert "blend" not in said
     print_estimate(Estimate(9, 768, 2**30, 5 * 2**20, 8.0, strip_bytes=3 * 2**20, computed=9))
     assert (

@@ -35,6 +35,21 @@ def test_numbers_have_a_range_and_a_sum_without_nan() -> None:
     assert counts.total == pytest.approx(3.5)
 
 
+def test_each_band_of_numbers_has_its_own_range() -> None:
+    counts = Counts()
+    for step in (0, 10):
+        counts.add(np.array([[[1, np.nan]], [[step + 0.5, np.nan]]], np.float32))
+    second = counts.of_band(1)
+    assert (counts.of_band(0).least, counts.of_band(0).most, counts.known) == (1, 1, 2)
+    assert (second.least, second.most, second.total, second.known) == (0.5, 10.5, 11, 2)
+
+
+def test_some_bands_may_have_no_unit() -> None:
+    layer = Layer(bands=("a", "b"), overviews="AVERAGE", dtype="float32", unit="m", unitless=("b",))
+    assert layer.units == ("m", "")
+    assert Layer(bands=("a", "b"), overviews="MODE").units == ("", "")
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 500])
 def test_all_256_values_are_counted_at_any_size(size: int) -> None:
     values = np.random.default_rng(size).integers(0, 256, (1, 3, size), dtype=np.uint8)

@@ -7,6 +7,7 @@ from predict_factory import make_recipe
 
 from eoseg.errors import ConfigError
 from eoseg.predict.chosen_product import make_product
+from eoseg.predict.passes import Passes
 from eoseg.predict.products import ClassProduct, LabelProduct, ValueProduct
 from eoseg.recipe import Quantity
 
@@ -34,19 +35,24 @@ def test_a_quantity_has_no_probabilities() -> None:
         make_product(make_recipe(quantity=HEIGHT), probabilities=True)
 
 
-def test_what_goes_beside_a_map_is_asked_for() -> None:
-    asked = {"probabilities": True, "uncertainty": True, "tta": True}
+@pytest.mark.parametrize(
+    ("passes", "extras"),
+    [
+        (Passes(), ("out_of_range",)),
+        (Passes(symmetries=8), ("spread", "out_of_range")),
+        (Passes(networks=2), ("spread", "mutual_information", "out_of_range")),
+        (Passes(samples=2, symmetries=8), ("spread", "mutual_information", "out_of_range")),
+    ],
+)
+def test_what_goes_beside_a_map_is_asked_for(passes: Passes, extras: tuple[str, ...]) -> None:
     for recipe in (make_recipe(), make_recipe(multilabel=True)):
-        product = make_product(recipe, **asked)
-        assert (product.has_probabilities, product.has_uncertainty, product.has_spread) == (True,) * 3
-        assert [len(layer.bands) for layer in product.layers()][1:] == [4, 3]
-        assert not make_product(recipe, probabilities=False, uncertainty=True).has_spread
-        assert not make_product(recipe, probabilities=False, tta=True).has_spread
-
-
-def test_a_quantity_has_no_entropy_but_a_spread() -> None:
-    recipe = make_recipe(quantity=HEIGHT)
-    with pytest.raises(ConfigError, match="neither entropy nor margin. Add --tta for its spread"):
-        make_product(recipe, probabilities=False, uncertainty=True)
-    assert make_product(recipe, probabilities=False, uncertainty=True, tta=True).has_spread
-    assert len(make_product(recipe, probabilities=False, tta=True).layers()) == 1
+        product = make_product(recipe, probabilities=True, uncertainty=True, passes=passes)
+        assert (product.has_probabilities, product.has_uncertainty, product.extras) == (True, True, extras)
+        assert [len(layer.bands) for layer in product.layers()][1:] == [4, 2 + len(extras)]
+        assert make_product(recipe, probabilities=False, passes=passes).extras == ()
+    of_values = make_product(
+        make_recipe(quantity=HEIGHT), probabilities=False, uncertainty=True, passes=passes
+    )
+    assert of_values.extras == tuple(extra for extra in extras if extra != "mutual_information")
+    plain = make_product(make_recipe(quantity=HEIGHT), probabilities=False, passes=passes)
+    assert len(plain.layers()) == 1

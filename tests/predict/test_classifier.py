@@ -35,7 +35,7 @@ def tile(image: np.ndarray, *, core: Window, valid: np.ndarray | None = None) ->
 
 def classifier(body: nn.Module, *, probabilities: bool = False, num_classes: int = 4) -> Classifier:
     product = ClassProduct(make_recipe().schema.classes[:num_classes], probabilities=probabilities)
-    return Classifier(make_network(body), product, device=CPU)
+    return Classifier([make_network(body)], product, device=CPU)
 
 
 def noise(seed: int = 0) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_another_number_of_classes_is_refused() -> None:
 
 def test_a_network_in_training_mode_is_switched_to_evaluation() -> None:
     network = make_network(nn.Sequential(Constant(), nn.Dropout(0.5))).train()
-    Classifier(network, ClassProduct(make_recipe().schema.classes), device=CPU)
+    Classifier([network], ClassProduct(make_recipe().schema.classes), device=CPU)
     assert not network.training
 
 
@@ -120,7 +120,7 @@ def test_a_chip_gives_its_core_one_class() -> None:
     product = ClassProduct(make_recipe().schema.classes)
     dark, bright = np.zeros((3, 12, 12)), np.full((3, 12, 12), 255)
     tiles = [tile(image, core=Window(4, 4, 3, 2)) for image in (dark, bright)]
-    first, second = Classifier(network, product, device=CPU).classify(tiles)
+    first, second = Classifier([network], product, device=CPU).classify(tiles)
     assert first.layers[0].tolist() == [[0, 0]] * 3
     assert second.layers[0].tolist() == [[3, 3]] * 3
 
@@ -129,7 +129,7 @@ def test_a_network_of_pixels_is_no_network_of_chips() -> None:
     network = make_network(Brightness(), kind="classification")
     product = ClassProduct(make_recipe().schema.classes)
     with pytest.raises(CheckpointError, match=r"logits of shape \(1, 4, 12, 16\)"):
-        Classifier(network, product, device=CPU).classify([tile(noise(), core=Window(0, 0, 4, 4))])
+        Classifier([network], product, device=CPU).classify([tile(noise(), core=Window(0, 0, 4, 4))])
 
 
 def test_the_days_reach_each_series_of_a_batch() -> None:
@@ -141,7 +141,7 @@ def test_the_days_reach_each_series_of_a_batch() -> None:
     maps = []
     for days in ([1, 366], [366, 1]):
         product = ClassProduct(recipe.schema.classes)
-        classifier = Classifier(network, product, device=CPU, days=np.array(days, np.float32))
+        classifier = Classifier([network], product, device=CPU, days=np.array(days, np.float32))
         results = classifier.classify(tiles)
         expected = whole_logits(network, images, np.ones((2, 12, 16), bool), days).argmax(dim=0)
         for result in results:

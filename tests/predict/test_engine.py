@@ -296,6 +296,7 @@ def test_a_map_tells_where_it_comes_from(make_scene: MakeScene, tmp_path: Path) 
         "probabilities": "no",
         "uncertainty": "no",
         "tta": "no",
+        "mc_dropout": "no",
     }
 
 

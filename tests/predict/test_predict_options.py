@@ -24,6 +24,9 @@ from eoseg.predict import Disagreement, Prediction, PredictOptions
         ({"pixel_size": float("nan")}, "metres above 0; found nan"),
         ({"pixel_size": float("inf")}, "metres above 0; found inf"),
         ({"pixel_size": "own"}, "'auto', 'native' or metres above 0; found own"),
+        ({"mc_dropout": 1}, "Samples by dropout are 2 or more, to be averaged; found 1"),
+        ({"mc_dropout": 5, "compile": True}, "--compile makes of a network holds no dropout.*--mc-dropout"),
+        ({"mc_dropout": 5, "backend": "openvino"}, "--backend openvino makes .*Leave one of them out"),
     ],
 )
 def test_an_impossible_option_is_refused(values: dict[str, object], words: str) -> None:

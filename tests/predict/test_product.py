@@ -31,16 +31,24 @@ def test_files_lie_beside_the_map_one_for_each_layer(
     assert len(product.layers()) == len(product.empty(2, 3)) == len(files)
 
 
-def test_a_spread_is_there_where_results_are_means_and_it_is_asked_for() -> None:
-    assert ClassProduct(CLASSES, uncertainty=True, tta=True).has_spread
-    assert not ClassProduct(CLASSES, tta=True).has_spread
-    assert not ClassProduct(CLASSES, uncertainty=True).has_spread
-    assert not ValueProduct(Quantity("height", "m"), tolerance=1).has_spread
+def test_extras_go_with_the_uncertainty() -> None:
+    assert ClassProduct(CLASSES, uncertainty=True, extras=("spread",)).extras == ("spread",)
+    assert ClassProduct(CLASSES, extras=("spread",)).extras == ()
+    assert LabelProduct(CLASSES, uncertainty=True).extras == ()
+    height = Quantity("height", "m")
+    assert ValueProduct(height, tolerance=1).extras == ()
+    assert not ValueProduct(height, tolerance=1).has_uncertainty
+    assert ValueProduct(height, tolerance=1, extras=("out_of_range",)).has_uncertainty
 
 
-def test_a_spread_is_joined_behind_the_channels() -> None:
-    channels, spread = torch.zeros(2, 3, 4, 5), torch.ones(2, 1, 4, 5)
-    joined = join(channels, spread)
-    assert joined.shape == (2, 4, 4, 5)
-    assert (joined[:, 3] == 1).all()
-    assert join(channels, spread[:, :0]) is channels
+def test_extras_are_joined_behind_the_channels() -> None:
+    channels, extras = torch.zeros(2, 3, 4, 5), torch.ones(2, 2, 4, 5)
+    joined = join(channels, extras)
+    assert joined.shape == (2, 5, 4, 5)
+    assert (joined[:, 3:] == 1).all()
+    assert join(channels, extras[:, :0]) is channels
+
+
+def test_a_quantity_has_no_entropy() -> None:
+    height = ValueProduct(Quantity("height", "m"), tolerance=1)
+    assert torch.equal(height.entropy(torch.randn(2, 1, 4, 5)), torch.zeros(2, 1, 4, 5))

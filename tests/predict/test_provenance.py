@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from eoseg.predict import PredictOptions, predict_scene
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.plan import Layout, plan_tiles
 from eoseg.predict.provenance import (
+    ensemble_hashes,
     fingerprint,
+    hash_checkpoint,
     hash_recipe,
     is_made,
     is_map,
@@ -28,7 +31,13 @@ from eoseg.predict.provenance import (
 
 
 def describe(
-    path: Path, *, scale: float = 1.0, core: int = 32, read_at: float | None = None, **options: object
+    path: Path,
+    *,
+    scale: float = 1.0,
+    core: int = 32,
+    read_at: float | None = None,
+    others: Sequence[str] = (),
+    **options: object,
 ) -> dict[str, str]:
     body = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False))
     nn.init.constant_(body[0].weight, scale)
@@ -37,7 +46,7 @@ def describe(
         rasters = DatedRasters("single", (str(path),))
         chosen = PredictOptions(**options)
         arguments = (make_network(body), make_recipe(), rasters, scene.grid, layout, chosen, None)
-        return fingerprint(*arguments, pixel_size=read_at)
+        return fingerprint(*arguments, pixel_size=read_at, others=others)
 
 
 @pytest.fixture
@@ -57,6 +66,8 @@ def test_the_same_run_is_the_same(scene: Path) -> None:
         ({"probabilities": True}, "probabilities"),
         ({"uncertainty": True}, "uncertainty"),
         ({"tta": True}, "test-time augmentation"),
+        ({"mc_dropout": 2}, "samples by dropout"),
+        ({"others": ["ab", "cd"]}, "the ensemble"),
         ({"bands": BANDS[::-1]}, "the bands"),
         ({"nodata": 3.0}, "nodata"),
         ({"nodata_policy": "all"}, "the nodata policy"),
@@ -77,6 +88,22 @@ def test_another_pixel_size_is_another_run(scene: Path) -> None:
 
 def test_what_changes_no_value_is_no_other_run(scene: Path) -> None:
     assert describe(scene) == describe(scene, batch_size=7, overwrite=True)
+
+
+def test_a_run_knows_the_networks_of_its_ensemble(scene: Path) -> None:
+    assert ensemble_hashes(describe(scene)) == []
+    assert ensemble_hashes(describe(scene, others=["ab", "cd"])) == ["ab", "cd"]
+
+
+def test_a_checkpoint_has_the_hash_of_its_file_or_of_its_network(tmp_path: Path) -> None:
+    path = tmp_path / "model.ckpt"
+    path.write_bytes(b"abc")
+    network, recipe = make_network(nn.Conv2d(3, 4, 1)), make_recipe()
+    assert hash_checkpoint(network, recipe, path).startswith("ba7816bf8f01cfea")
+    assert hash_checkpoint(network, recipe, None) == hash_checkpoint(network, recipe, None)
+    assert hash_checkpoint(make_network(nn.Conv2d(3, 4, 1)), recipe, None) != hash_checkpoint(
+        network, recipe, None
+    )
 
 
 def test_a_recipe_has_a_hash_of_its_own() -> None:

@@ -27,7 +27,7 @@ IMAGE = smooth_noise(200, 200)
 
 def classifier_of(body: nn.Module) -> Classifier:
     product = ClassProduct(make_recipe().schema.classes)
-    return Classifier(make_network(body), product, device=torch.device("cpu"))
+    return Classifier([make_network(body)], product, device=torch.device("cpu"))
 
 
 def map_of(scene: Scene, plan: TilePlan, overlap: int, classifier: Classifier) -> np.ndarray:

@@ -216,7 +216,11 @@ def test_a_quantity_has_a_unit_and_a_range(make_scene: MakeScene) -> None:
     )
     assert prediction.values is not None
     assert band["statistics"]["maximum"] == prediction.values.most
-    assert item["assets"]["uncertainty"]["bands"][0]["name"] == "spread"
+    spread, outside = item["assets"]["uncertainty"]["bands"]
+    assert (spread["name"], spread["unit"], outside["name"]) == ("spread", "m", "out_of_range")
+    assert "unit" not in outside
+    assert spread["statistics"]["maximum"] > 0
+    assert outside["statistics"]["maximum"] == 0
     assert item["properties"]["mlm:tasks"] == ["regression"]
     assert item["properties"]["mlm:output"][0]["classification:classes"] == []
 

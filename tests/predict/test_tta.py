@@ -28,6 +28,7 @@ from eoseg.geo.parts import Parts
 from eoseg.models.network import Network
 from eoseg.predict import Prediction, PredictOptions, Rank, predict_scene, predict_share
 from eoseg.predict.chosen_product import make_product
+from eoseg.predict.passes import Passes
 from eoseg.predict.preparation import prepare
 from eoseg.predict.work import Work
 from eoseg.recipe import Quantity, Recipe
@@ -89,9 +90,10 @@ def check(prediction: Prediction, logits: np.ndarray, valid: np.ndarray) -> floa
     entropy = -(mean * np.log(mean.clip(1e-300))).sum(axis=0) / np.log(len(mean))
     spread = np.take_along_axis(deviation, best[None], axis=0)[0]
     sure = read(prediction.uncertainty)
-    for band, expected in zip(sure, (entropy, margin, spread), strict=True):
+    for band, expected in zip(sure[:3], (entropy, margin, spread), strict=True):
         np.testing.assert_allclose(band[clear] / 250, expected[clear], atol=0.0021)
     np.testing.assert_allclose(read(prediction.probabilities)[:, valid] / 250, mean[:, valid], atol=0.0021)
+    assert (sure[3, valid] == 0).all()  # no value that training never saw
     assert (sure[:, ~valid] == 255).all()
     assert (read(prediction.path)[0] == 255).sum() == (~valid).sum()
     assert prediction.exact
@@ -115,7 +117,7 @@ def test_a_tiled_map_is_that_of_the_whole_scene_in_all_symmetries(
     valid = (image != 0).all(axis=0)
     assert check(prediction, whole_scene(network, image, valid), valid) > 0.03
     assert prediction.tiles > 1
-    assert prediction.passes == 8
+    assert (prediction.passes.count, str(prediction.passes)) == (8, "8 symmetries")
 
 
 def test_one_pixel_of_halo_less_is_not_exact(make_scene: MakeScene) -> None:
@@ -178,14 +180,14 @@ def test_a_network_that_depends_on_orientation_gets_the_mean(make_scene: MakeSce
     network = make_network(RightNeighbour(), recipe=recipe)
     plain = predict(network, [path], recipe, tile=8, uncertainty=True)
     assert read(plain.path)[0, 5, 10:13].tolist() == [0, 1, 1]
-    assert read(plain.uncertainty).shape[0] == 2  # no symmetries, no spread
+    assert read(plain.uncertainty).shape[0] == 3  # no symmetries, no spread
     averaged = predict(network, [path], recipe, tile=8, overwrite=True, **SURE)
     # Left of the edge a neighbour is bright in two of eight symmetries, in which it lies on the right.
     mean = (2 * CHANCE + 6 * (1 - CHANCE)) / 8
     spread = (2 * CHANCE - 1) * np.sqrt(2 / 8 * 6 / 8)
     assert read(averaged.path)[0, 5, 10:13].tolist() == [0, 0, 1]
     assert read(averaged.probabilities)[1, 5, 11] == round(250 * mean)
-    assert read(averaged.uncertainty)[1:, 5, 11].tolist() == [
+    assert read(averaged.uncertainty)[1:3, 5, 11].tolist() == [
         round(250 * (1 - 2 * mean)),
         round(250 * spread),
     ]
@@ -204,17 +206,17 @@ def test_a_quantity_has_the_mean_and_its_spread_in_the_unit(make_scene: MakeScen
     assert spread.dtype == np.float32
     assert (spread[0, 5, [9, 10, 15]] == 0).all()
     with rasterio.open(prediction.uncertainty) as dataset:
-        assert dataset.units == ("m",)
+        assert (dataset.descriptions, dataset.units) == (("spread", "out_of_range"), ("m", None))
 
 
-@pytest.mark.parametrize("options", [{"uncertainty": True}, {"uncertainty": True, "tile": 8}])
-def test_a_quantity_alone_has_nothing_that_says_how_sure_it_is(
-    make_scene: MakeScene, options: dict[str, object]
-) -> None:
+def test_a_quantity_from_one_pass_has_no_spread(make_scene: MakeScene) -> None:
     recipe = make_recipe(quantity=HEIGHT)
     path = make_scene("s.tif", EDGE, names=BANDS)
-    with pytest.raises(ConfigError, match="neither entropy nor margin. Add --tta for its spread, or leave"):
-        predict(make_network(RightNeighbour(classes=False), recipe=recipe), [path], recipe, **options)
+    network = make_network(RightNeighbour(classes=False), recipe=recipe)
+    prediction = predict(network, [path], recipe, tile=8, uncertainty=True)
+    assert prediction.uncertainty is not None
+    with rasterio.open(prediction.uncertainty) as dataset:
+        assert dataset.descriptions == ("out_of_range",)
 
 
 def test_a_network_without_orientation_has_no_spread(make_scene: MakeScene) -> None:
@@ -251,7 +253,7 @@ def test_labels_have_their_own_means_and_the_largest_spread(make_scene: MakeScen
     chances = read(prediction.probabilities)[:, 5, 11]
     assert chances.tolist() == [round(250 * mean), round(250 * sure)]
     spread = (2 * CHANCE - 1) * np.sqrt(2 / 8 * 6 / 8)
-    assert read(prediction.uncertainty)[1:, 5, 11].tolist() == [
+    assert read(prediction.uncertainty)[1:3, 5, 11].tolist() == [
         round(250 * (1 - 2 * mean)),
         round(250 * spread),
     ]
@@ -374,9 +376,9 @@ def test_passes_memory_and_disk_are_estimated(make_scene: MakeScene) -> None:
         plain = work(stack, path).estimate()
         averaged = work(stack, path, tta=True).estimate()
         sure = work(stack, path, tta=True, uncertainty=True).estimate()
-    assert (plain.passes, averaged.passes) == (1, 8)
+    assert (plain.passes.count, averaged.passes.count) == (1, 8)
     assert averaged.memory_bytes - plain.memory_bytes == pytest.approx(36**2 * 4 * (3 + 4 * 4), abs=4)
-    assert sure.disk_bytes == plain.disk_bytes * 4
+    assert sure.disk_bytes == plain.disk_bytes * 5
 
 
 def test_a_map_is_complete_with_its_uncertainty_alone(make_scene: MakeScene) -> None:
@@ -461,13 +463,15 @@ def test_a_run_that_was_killed_between_its_files_is_completed(
     )
 
 
-def test_the_spread_is_a_channel_that_scores_and_logits_pass_on() -> None:
+def test_extras_are_channels_that_scores_and_logits_pass_on() -> None:
     for recipe in (make_recipe(), make_recipe(multilabel=True), make_recipe(quantity=HEIGHT)):
-        product = make_product(recipe, probabilities=False, uncertainty=True, tta=True)
-        channels = product.outputs + 1
-        given = torch.randn(2, channels, 4, 5, generator=torch.Generator().manual_seed(0))
-        given[:, -1] = given[:, -1].abs()
+        passes = Passes(networks=2)
+        product = make_product(recipe, probabilities=False, uncertainty=True, passes=passes)
+        count = len(product.extras)
+        assert count == (2 if recipe.schema.quantity else 3)
+        given = torch.randn(2, product.outputs + count, 4, 5, generator=torch.Generator().manual_seed(0))
+        given[:, -count:] = given[:, -count:].abs()
         scores = product.scores(given)
-        assert torch.equal(scores[:, -1], given[:, -1])
-        assert torch.equal(product.logits(scores)[:, -1], given[:, -1])
+        assert torch.equal(scores[:, -count:], given[:, -count:])
+        assert torch.equal(product.logits(scores)[:, -count:], given[:, -count:])
         torch.testing.assert_close(product.scores(product.logits(scores)), scores)

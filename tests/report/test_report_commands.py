@@ -53,7 +53,13 @@ def test_the_options_of_map_and_evaluation_are_kept(tmp_path: Path, monkeypatch:
         f"--split {folder}/split.json --part test --split-scene scene",
     ):
         assert part in lines[4]
-    object.__setattr__(found.view, "tags", {"EOSEG_OPTIONS": "no json", "EOSEG_TILE": "many"})
+    tags = {"EOSEG_OPTIONS": json.dumps({"mc_dropout": "20", "tta": "no"})}
+    tags["EOSEG_ENSEMBLE"] = json.dumps([{"checkpoint": f"{name}.ckpt", "sha256": "ab"} for name in "bc"])
+    object.__setattr__(found.view, "tags", tags)
+    assert commands(found)[3].endswith("map.tif --mc-dropout 20 --ensemble b.ckpt c.ckpt")
+    object.__setattr__(
+        found.view, "tags", {"EOSEG_OPTIONS": "no json", "EOSEG_TILE": "many", "EOSEG_ENSEMBLE": "[1]"}
+    )
     assert commands(found)[3].endswith("map.tif")
 
 
