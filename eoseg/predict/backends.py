@@ -5,7 +5,8 @@ and a calibration stay with torch in float32: they cost next to nothing, and raw
 """
 
 from collections.abc import Callable
-from typing import cast
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -80,10 +81,8 @@ def openvino_runner(
             the processor has no bfloat16.
     """
     require_packages("onnx", "onnxscript", "openvino", extra="openvino")
-    import openvino
-
     shape = _shape(network, batch_size, steps, height, width)
-    core = openvino.Core()
+    core = _openvino_core()
     if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         # OpenVINO would compute in float32 and say nothing.
         raise ConfigError(
@@ -100,6 +99,19 @@ def openvino_runner(
         return cast(NDArray[np.float32], compiled(standardised, share_outputs=False)[0])
 
     return _OtherRuntime(network, compute, shape)
+
+
+@cache
+def _openvino_core() -> Any:
+    """OpenVINO, which is started once and stays.
+
+    It gives the thread that starts it a stack for signals, and takes it away where it ends. Were that in
+    another thread, which is where Python may happen to clean up, the first thread would keep an address
+    without memory, and the next signal that Python handles would kill the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class _OtherRuntime:

@@ -1,7 +1,9 @@
 """Other runtimes give what the network gives, for full and for smaller batches."""
 
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import openvino
 import pytest
@@ -53,6 +55,31 @@ def test_logits_of_batches_and_of_a_smaller_last_one(runtime: Callable[..., Runn
         runner(*tiles(recipe, 1, height=16, width=24))
     with pytest.raises(ConfigError, match=r"no larger a batch; found \(4, 3, 24, 16\)"):
         runner(*tiles(recipe, 4))
+
+
+_SIGNAL = """
+import os, signal, sys, threading
+sys.path[:0] = {path!r}
+from predict_factory import Pooled, make_network
+from eoseg.predict.backends import openvino_runner
+
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+held = [openvino_runner(make_network(Pooled(), stride=2), height=8, width=8, batch_size=1, threads=1)]
+cleaner = threading.Thread(target=held.clear)
+cleaner.start()
+cleaner.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+print("alive")
+"""
+
+
+def test_a_signal_after_openvino_was_cleaned_up_by_a_thread_is_handled() -> None:
+    """OpenVINO takes its stack for signals with it when it ends in another thread than it began in."""
+    script = _SIGNAL.format(path=[str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["handled", "alive"]), done.stderr
 
 
 def test_change_between_two_dates() -> None:
