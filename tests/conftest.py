@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,14 @@ hypothesis.settings.load_profile("eoseg")
 REAL_DATA = Path(os.environ.get("EOSEG_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 type MakeScene = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh_wandb() -> None:
+    """W&B keeps what it has read of the environment; each file of tests begins without."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None:
+        wandb.teardown()
 
 
 @pytest.fixture(autouse=True)

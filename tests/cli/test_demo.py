@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import wandb
 
 from eoseg.cli import main
 from eoseg.datasets.world import make_world
@@ -12,7 +11,6 @@ def test_the_demo_leaves_everything_in_one_run_folder(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    wandb.teardown()  # it keeps what it read of the environment of tests before
     world = tmp_path / "world"
     make_world(world, scenes=3, size=256, unseen_size=(150, 170))
     main(["demo", f"--data={world}", f"--runs={tmp_path / 'runs'}", "--epochs=1"])
