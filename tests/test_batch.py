@@ -9,9 +9,9 @@ def test_ignore_is_one_value_everywhere() -> None:
     assert batch.IGNORE == recipe.IGNORE == 255
 
 
-def test_a_batch_needs_image_valid_and_id_and_may_have_labels_and_days() -> None:
+def test_a_batch_needs_image_valid_and_id_and_may_have_labels_days_and_counts() -> None:
     assert Batch.__required_keys__ == {"image", "valid", "id"}
-    assert Batch.__optional_keys__ == {"mask", "label", "value", "days"}
+    assert Batch.__optional_keys__ == {"mask", "label", "value", "days", "counted", "eroded"}
 
 
 def test_chips_collate_to_a_batch_as_torch_does_it() -> None:

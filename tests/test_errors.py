@@ -9,7 +9,7 @@ DEFINED = [
 
 
 def test_every_error_is_an_eoseg_error() -> None:
-    assert len(DEFINED) == 8
+    assert len(DEFINED) == 9
     assert all(issubclass(kind, EosegError) for kind in DEFINED)
 
 
