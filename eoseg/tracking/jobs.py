@@ -58,15 +58,10 @@ def log_evaluation(
         project: The W&B project.
         mode: From `choose_mode`.
     """
-    checkpoint = None if model is None else model[0]
-    name = f"{path.stem}-evaluate"
-    with _job(name, "evaluate", project=project, mode=mode, checkpoint=checkpoint) as run:
+    config = {"protocol": evaluation["protocol"]}
+    with _map_job(path, "evaluate", config, tags, model, project=project, mode=mode) as run:
         if run is None:
             return
-        _configure(run, {"protocol": evaluation["protocol"]})
-        use_map(run, path, dict(tags))
-        if model is not None:
-            use_model(run, *model)
         scores = dict(evaluation["scores"])
         classes = scores.pop("classes")
         figures = {f"map/{key}": value for key, value in scores.items() if value is not None}
@@ -98,16 +93,12 @@ def log_accuracy(
         project: The W&B project.
         mode: From `choose_mode`.
     """
-    checkpoint = None if model is None else model[0]
-    with _job(f"{path.stem}-accuracy", "accuracy", project=project, mode=mode, checkpoint=checkpoint) as run:
+    config = {"protocol": accuracy["protocol"], "area_unit": accuracy["area_unit"]}
+    with _map_job(path, "accuracy", config, tags, model, project=project, mode=mode) as run:
         if run is None:
             return
         import wandb
 
-        _configure(run, {"protocol": accuracy["protocol"], "area_unit": accuracy["area_unit"]})
-        use_map(run, path, dict(tags))
-        if model is not None:
-            use_model(run, *model)
         classes = [_estimates(one) for one in accuracy["classes"]]
         figures = _flat("sample/overall_accuracy", accuracy["overall_accuracy"])
         for one in accuracy["classes"]:
@@ -164,6 +155,28 @@ def _estimates(one: Mapping[str, Any]) -> dict[str, Any]:
         row[key] = None if figure is None else figure["value"]
         row[f"{key}_margin_95"] = None if figure is None else figure["margin_95"]
     return row
+
+
+@contextmanager
+def _map_job(
+    path: Path,
+    kind: str,
+    config: Mapping[str, Any],
+    tags: Mapping[str, str],
+    model: tuple[Path, Recipe] | None,
+    *,
+    project: str,
+    mode: Mode,
+) -> Iterator["Run | None"]:
+    """A job about a map, which says what map, and by which checkpoint; see `log_evaluation`."""
+    checkpoint = None if model is None else model[0]
+    with _job(f"{path.stem}-{kind}", kind, project=project, mode=mode, checkpoint=checkpoint) as run:
+        if run is not None:
+            _configure(run, config)
+            use_map(run, path, dict(tags))
+            if model is not None:
+                use_model(run, *model)
+        yield run
 
 
 @contextmanager
