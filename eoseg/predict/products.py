@@ -16,12 +16,11 @@ from eoseg.geo.layer import Counts, Layer
 from eoseg.geo.mapfile import class_layer, label_layer
 from eoseg.geo.uncertaintyfile import Extra, value_uncertainty_layer
 from eoseg.geo.valuefile import value_layer
+from eoseg.models.chances import class_logits, label_logits
 from eoseg.predict.options import ValueRange
 from eoseg.predict.product import ChanceProduct, Layers, Product, Summary, join
 from eoseg.predict.uncertainty import class_entropy, class_uncertainty, label_entropy, label_uncertainty
 from eoseg.recipe import IGNORE, MapClass, Quantity
-
-_LEAST_SCORE = 1e-7  # a probability of 0 has no logarithm
 
 
 class ClassProduct(ChanceProduct):
@@ -77,7 +76,7 @@ class ClassProduct(ChanceProduct):
     def logits(self, scores: Tensor) -> Tensor:
         """Their logarithms: softmax gives the probabilities again."""
         chances, extras = self._split(scores)
-        return join(chances.clamp_min(_LEAST_SCORE).log(), extras)
+        return join(class_logits(chances), extras)
 
     def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:
         """The deviation of the probability of the class that is mapped, 0 to 0.5."""
@@ -162,7 +161,7 @@ class LabelProduct(ChanceProduct):
     def logits(self, scores: Tensor) -> Tensor:
         """Log odds: sigmoid gives the probabilities again."""
         chances, extras = self._split(scores)
-        return join(chances.logit(eps=_LEAST_SCORE), extras)
+        return join(label_logits(chances), extras)
 
     def spread(self, scores: Tensor, deviation: Tensor) -> Tensor:  # noqa: ARG002
         """The deviation of the label whose probability differs most, 0 to 0.5."""

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from eoseg.models import Kind
+from eoseg.models.chances import class_logits, label_logits
 from eoseg.models.symmetries import SYMMETRIES, Symmetry
 from eoseg.recipe import Schema
-
-_LEAST = 1e-7  # a probability of 0 has no logarithm; as `eoseg predict --tta` has it
 
 
 def symmetric_logits(
@@ -62,4 +60,4 @@ def _logits(scores: Tensor, schema: Schema) -> Tensor:
     """The opposite of `_scores`."""
     if not schema.classes:
         return scores
-    return torch.logit(scores, eps=_LEAST) if schema.multilabel else scores.clamp_min(_LEAST).log()
+    return label_logits(scores) if schema.multilabel else class_logits(scores)
