@@ -23,6 +23,7 @@ from eoseg.models.network import Network
 from eoseg.predict.chosen_product import make_product
 from eoseg.predict.dated import DatedRasters
 from eoseg.predict.members import Member
+from eoseg.predict.memory import give_back_freed_memory
 from eoseg.predict.options import Disagreement, Estimate, Prediction, PredictOptions, Times
 from eoseg.predict.out_of_range import OUT_OF_RANGE, OutOfRange, count_out_of_range
 from eoseg.predict.passes import Passes
@@ -177,6 +178,7 @@ def predict_share(
             if not parts.is_complete():
                 return None
             making = time.perf_counter()
+            give_back_freed_memory()  # making the files takes its own, and tiles will take none any more
             tags = _Tags(work)
             finished = _finish(work, parts, lambda skipped: tags.make(skipped, parts))
             tile_pass.times.finish = time.perf_counter() - making

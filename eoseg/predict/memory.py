@@ -85,14 +85,29 @@ def keep_freed_memory() -> None:
     the network, and memory creeps up over thousands of tiles. No effect on other C libraries. Call it
     before the first large allocation.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        _logger.debug("this C library is not glibc: its allocator is left as it is")
+    library = _glibc()
+    if library is None:
         return
     largest = 2**31 - 1
-    mallopt(_M_MMAP_THRESHOLD, largest)
-    mallopt(_M_TRIM_THRESHOLD, largest)
-    mallopt(_M_ARENA_MAX, 1)
+    library.mallopt(_M_MMAP_THRESHOLD, largest)
+    library.mallopt(_M_TRIM_THRESHOLD, largest)
+    library.mallopt(_M_ARENA_MAX, 1)
+
+
+def give_back_freed_memory() -> None:
+    """Give what was freed so far back to the system. No effect on C libraries other than glibc."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        _ = library.mallopt, library.malloc_trim
+    except (OSError, AttributeError):
+        _logger.debug("this C library is not glibc: its allocator is left as it is")
+        return None
+    return library

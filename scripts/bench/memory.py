@@ -50,11 +50,11 @@ def _child(name: str, scene: str, out: str) -> None:
     from eoseg.predict import PredictOptions, keep_freed_memory, predict_scene
 
     torch.set_num_threads(1)
+    keep_freed_memory()  # as the command does
     if name == "cheap":
-        network, recipe = make_cheap(4)  # the default allocator: what is freed is given back
+        network, recipe = make_cheap(4)
         options = PredictOptions(tile=1024, halo=32, precision="float32", overwrite=True)
     else:
-        keep_freed_memory()  # as the command does
         network = make_network(4)
         recipe, options = make_recipe(network), PredictOptions(precision="float32", overwrite=True)
     warm = Path(out).with_name("memory_warm.tif")

@@ -1,5 +1,6 @@
 """Activations are counted as they live and die."""
 
+import subprocess
 import sys
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from eoseg.predict import memory
-from eoseg.predict.memory import bytes_per_pixel, keep_freed_memory
+from eoseg.predict.memory import bytes_per_pixel, give_back_freed_memory, keep_freed_memory
 
 
 def test_one_convolution_takes_its_output_beside_its_input() -> None:
@@ -48,11 +49,33 @@ def test_keeping_freed_memory_changes_no_result() -> None:
     assert torch.ones(1000, 1000).sum() == 1e6
 
 
+@pytest.mark.skipif(memory._glibc() is None, reason="glibc alone gives memory back when it is told to")
+def test_what_was_kept_is_given_back() -> None:
+    """In a process of its own: its allocator stays as it is set."""
+    code = """
+import re, torch
+from eoseg.predict.memory import give_back_freed_memory, keep_freed_memory
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) / 1024
+keep_freed_memory()
+pieces = [torch.ones(2**18) for _ in range(200)]  # 200 MB
+kept = torch.ones(1)  # lies above them: without it the heap itself could end lower
+pieces.clear()
+before = resident()
+give_back_freed_memory()
+print(before - resident())
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    assert float(result.stdout) > 150
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(name)
 
     monkeypatch.setattr(memory.ctypes, "CDLL", missing)
     keep_freed_memory()
+    give_back_freed_memory()
     monkeypatch.setattr(sys, "platform", "darwin")
     keep_freed_memory()
+    give_back_freed_memory()
