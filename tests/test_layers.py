@@ -86,7 +86,7 @@ LIGHT = {
 }
 # LightningCLI and what it calls; imported once the arguments are known to be right.
 LIGHT_EXCEPT = (
-    *("eoseg.cli.trainer", "eoseg.cli.scaling", "eoseg.cli.output"),
+    *("eoseg.cli.trainer", "eoseg.cli.scaling", "eoseg.cli.output", "eoseg.cli.finished"),
     *("eoseg.cli.calibration_run", "eoseg.cli.leakage_gate", "eoseg.cli.measured"),
 )
 

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -15,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from eoseg.cli.finished import say_finished
 from eoseg.cli.leakage_gate import audit_before_training, keep_audit, leakage_record
 from eoseg.cli.measured import measured_content
 from eoseg.cli.output import OneLineParser, Progress, own_error, quiet
@@ -41,11 +43,11 @@ from eoseg.datasets.tables import TableData
 from eoseg.datasets.torchgeo import TorchGeoData
 from eoseg.errors import ConfigError
 from eoseg.files import write_atomically
-from eoseg.models.checkpoint import export_checkpoint, load_network, read_checkpoint
+from eoseg.models.checkpoint import export_checkpoint, read_checkpoint
+from eoseg.models.pretrained import weights_from_checkpoint
 from eoseg.predict.memory import keep_freed_memory
-from eoseg.predict.surroundings import measure_surroundings
 from eoseg.recipe import Schema
-from eoseg.tasks import PretrainTask, SegmentationTask, Task
+from eoseg.tasks import Task
 from eoseg.tracking.checkpoints import LAST
 from eoseg.tracking.data_wait import DataWait
 from eoseg.tracking.identity import keep_models
@@ -58,9 +60,6 @@ from eoseg.tracking.run_folder import create_run_folder, is_requeued, write_envi
 from eoseg.tracking.wandb_mode import Mode, choose_mode
 
 logger = logging.getLogger(__name__)
-
-_COMPARED_CHIPS = 8
-"""About as many validation chips are classified again in place."""
 
 # The classes that a configuration may name shortly are those that are imported here.
 DATA = (SceneData, ChipFileData, TableData, TorchGeoData)
@@ -166,6 +165,12 @@ class EosegCLI(LightningCLI):
         self._asked_for = {key: trainer[key] for key in ("devices", "num_nodes")}
         name, base = self._name(run["name"]), Path(run["folder"])
         plan_processes(trainer, base=base, name=name, resume=self._goes_on_in, alone=self.purpose is not None)
+
+    def instantiate_classes(self) -> None:
+        """Data, task and trainer; of a checkpoint that is evaluated, not what it started from."""
+        is_evaluated = self.subcommand != "fit" and self.config[self.subcommand].get("ckpt_path")
+        with weights_from_checkpoint() if is_evaluated else nullcontext():
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add loggers, callbacks and the run folder to what the configuration says."""
@@ -298,37 +303,7 @@ class EosegCLI(LightningCLI):
         keep_models(self.trainer, model, last, register=self._get(self.config_init, "run").register)
         score = f"{cast(Task, self.model).monitor} {best.best_model_score:.3f}"
         print(f"\nBest checkpoint ({score}): {model}")
-        if isinstance(self.model, SegmentationTask) and isinstance(self.datamodule, SceneData):
-            self._compare_with_map(self.datamodule, model)
-        print(f"Everything of this run: {self.run_folder}")
-        print(f"Next: eoseg test {self.run_folder}")
-        if isinstance(self.model, PretrainTask):
-            print(f"      model.init_args.weights: {model}   (in the configuration of another task)")
-            print(f"      eoseg embed {model} SCENE.tif --out features.parquet")
-            return
-        inputs = {"single": "SCENE.tif", "pair": "BEFORE.tif AFTER.tif", "series": "FOLDER_OF_DATES"}
-        print(f"      eoseg predict {model} {inputs[cast(Task, self.model).schema.time]} --out map.tif")
-
-    def _compare_with_map(self, data: SceneData, model: Path) -> None:
-        """Say whether the figures on chips hold for a map."""
-        chips = data.chips("val") if data.split.of("val") else []
-        network, _ = load_network(model)
-        found = measure_surroundings(network, data.reader, chips[:: max(1, len(chips) // _COMPARED_CHIPS)])
-        if found is None:
-            return
-        alone, in_place = f"{found.accuracy_alone:.3f}", f"{found.accuracy_in_place:.3f}"
-        print(
-            f"On {found.pixels:,} labelled pixels of validation chips, overall accuracy {alone} as chips, "
-            f"{in_place} with what lies around them, as in a map."
-        )
-        if found.is_notable:
-            logger.warning(
-                "A map will be worse than the figures on chips: the network looks %d px around a pixel, a "
-                "chip shows %d px. Use larger chips, or a network that looks less far (such as a U-Net with "
-                "network_args: {depth: 3}).",
-                found.halo,
-                data.chip_size,
-            )
+        say_finished(cast(Task, self.model), cast(EOData, self.datamodule), model, self.run_folder)
 
     def _own_loggers(self, options: RunConfig, mode: Mode) -> list[Logger]:
         return run_loggers(

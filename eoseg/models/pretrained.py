@@ -5,7 +5,9 @@ classifiers over a network of torchvision or timm (`TrunkClassifier`), and those
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +35,20 @@ from eoseg.models.weights import (
 _FILES = (".ckpt", ".pt", ".pth")
 _PARTS = ("body.encoder.", "body.trunk.")
 """Where a checkpoint keeps what other networks can start from."""
+_NEEDED = ContextVar("_NEEDED", default=True)
+
+
+@contextmanager
+def weights_from_checkpoint() -> Iterator[None]:
+    """Within, `load_weights` does nothing: a checkpoint will fill the networks that are built.
+
+    So a trained network can be evaluated where the weights that it started from are no longer at hand.
+    """
+    token = _NEEDED.set(False)
+    try:
+        yield
+    finally:
+        _NEEDED.reset(token)
 
 
 def load_weights(
@@ -61,6 +77,8 @@ def load_weights(
         ConfigError: There are no such weights, they are for another network, or cannot be downloaded.
         CheckpointError: The file is not a checkpoint of eoseg.
     """
+    if not _NEEDED.get():
+        return
     if weights.endswith(_FILES) or Path(weights).is_file():
         _load_checkpoint(body, weights, bands, encoder, new_bands)
     elif hasattr(body, "encoder"):
