@@ -22,14 +22,19 @@ def fit(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return lines[-1]
 
 
+def forest_config(folder: Path) -> Path:
+    config = write_config(folder, max_epochs=1)
+    changed = yaml.safe_load(config.read_text())
+    changed["model"]["init_args"] = {"arch": "random_forest", "network_args": {"trees": 10}}
+    config.write_text(yaml.safe_dump(changed))
+    return config
+
+
 @pytest.mark.slow
 def test_folds_are_trained_tested_summed_up_and_compared_with_random_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = write_config(tmp_path, max_epochs=1)
-    changed = yaml.safe_load(config.read_text())
-    changed["model"]["init_args"] = {"arch": "random_forest", "network_args": {"trees": 10}}
-    config.write_text(yaml.safe_dump(changed))
+    config = forest_config(tmp_path)
     options = [f"--run.folder={tmp_path / 'runs'}", "--no-wandb", "--run.panels_every=0"]
     main(["fit", f"--config={config}", "--folds", "3", "--compare-random", *options])
     found = json.loads((tmp_path / "runs" / "toy-folds.json").read_text())
@@ -47,6 +52,19 @@ def test_folds_are_trained_tested_summed_up_and_compared_with_random_ones(
     assert "optimism" in capsys.readouterr().out
     for fold in range(3):
         assert (tmp_path / "runs" / f"toy-blocks-fold{fold}" / "latest" / "model.ckpt").is_file()
+
+
+def test_one_fold_is_trained_and_tested_alone(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    options = [f"--run.folder={runs}", "--no-wandb", "--run.panels_every=0"]
+    main(["fit", f"--config={forest_config(tmp_path)}", "--folds", "3", "--fold", "1", *options])
+    assert not (runs / "toy-folds.json").exists()  # the others are jobs of their own
+    assert sorted(path.name for path in runs.glob("toy*")) == [
+        "toy-blocks-fold1",
+        "toy-blocks-fold1-test",
+    ]
+    split = json.loads((runs / "toy-blocks-fold1" / "latest" / "split.json").read_text())
+    assert (split["parameters"]["folds"], split["parameters"]["fold"]) == (3, 1)
 
 
 def test_folds_replace_the_shares_of_a_split() -> None:
@@ -87,6 +105,9 @@ def test_what_cannot_be_cross_validated_is_one_line(
     assert "goes with --folds" in fit(capsys, f"--config={config}", "--compare-random")
     assert "at least 3" in fit(capsys, f"--config={config}", "--folds=2")
     assert "takes one --config" in fit(capsys, "--folds=3")
+    single = [f"--config={config}", "--folds=3", "--fold"]
+    assert "--fold is a number from 0 to 2 (--folds 3); found 3." in fit(capsys, *single, "3")
+    assert "--fold trains one fold alone" in fit(capsys, *single, "0", "--compare-random")
     changed = yaml.safe_load(config.read_text())
     changed["data"]["init_args"]["split"] = {"method": "random"}
     config.write_text(yaml.safe_dump(changed))
