@@ -299,18 +299,23 @@ class TorchGeoData(EOData):
                 "label as a whole. Leave it out."
             )
         tiles = EveryTile(
-            source, self.chip_size, split=stage, border=self.border, rank=rank, world_size=world_size
+            source,
+            self.chip_size,
+            split=stage,
+            batch_size=self.batch_size,
+            border=self.border,
+            rank=rank,
+            world_size=world_size,
         )
-        return self._loader(TimedLoader, tiles)
+        return self._loader(TimedLoader, tiles, batch_size=None)
 
     def _loader(self, kind: type[DataLoader[ChipItem]], dataset: Any, **options: Any) -> DataLoader[ChipItem]:
         return kind(
             dataset,
-            batch_size=self.batch_size,
             collate_fn=collate,
             worker_init_fn=calm_worker(reopen_files),
             **worker_options(self.num_workers, None),
-            **options,
+            **{"batch_size": self.batch_size, **options},
         )
 
     def _ready(self, stage: str) -> Source:

@@ -1,7 +1,9 @@
 """Which chips of torchgeo's images come in which order, on which process."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
 
 import numpy as np
 import torch
@@ -124,8 +126,13 @@ class RandomDraws(DistributedSampler[Draw]):
                     yield from own[start : start + self._held]
 
 
-class EveryTile(IterableDataset[ChipItem]):
-    """Tiles of the images of a split that count each pixel exactly once over all processes and workers."""
+class EveryTile(IterableDataset[list[ChipItem]]):
+    """Batches of tiles of the images of a split: each pixel counts once over all processes and workers.
+
+    The batches are the same for any number of processes and workers, so that a network gives the same logits
+    to the last bit: images are divided over them in groups, and no batch has tiles of two groups. Only where
+    there are fewer groups than processes are these made smaller.
+    """
 
     def __init__(
         self,
@@ -133,16 +140,18 @@ class EveryTile(IterableDataset[ChipItem]):
         chip_size: int,
         *,
         split: str,
+        batch_size: int,
         border: Border = "isprs-full",
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        """Take every `world_size`-th image, from number `rank` on.
+        """Take every `world_size`-th group of images, from number `rank` on.
 
         Args:
             source: The images.
             chip_size: Height and width of a tile in pixels.
             split: Name of the split, for messages.
+            batch_size: Tiles in a batch; the last one of a group has what is left.
             border: Whether labels near class borders are left out.
             rank: Number of this process.
             world_size: How many processes share the images.
@@ -150,21 +159,34 @@ class EveryTile(IterableDataset[ChipItem]):
         Raises:
             ConfigError: There are fewer images than processes, so one would have nothing to do.
         """
-        if len(source) < world_size:
+        count = len(source)
+        if count < world_size:
             raise ConfigError(
-                f"The {split} split has {len(source)} images for {world_size} processes. Use fewer processes."
+                f"The {split} split has {count} images for {world_size} processes. Use fewer processes."
             )
         self.source = source
         self.chip_size = chip_size
+        self._batch_size = batch_size
         self._border: Border = border
-        self._own = range(len(source))[rank::world_size]
+        tiles = math.prod(len(_steps(length, chip_size)) for length in source.size(0))
+        together = -(-batch_size // tiles)  # images that fill a batch
+        if -(-count // together) < world_size:
+            together = count // world_size
+        self._own = [range(count)[start : start + together] for start in range(0, count, together)][
+            rank::world_size
+        ]
 
-    def __iter__(self) -> Iterator[ChipItem]:
-        """The tiles of this process, or of this worker of it."""
+    def __iter__(self) -> Iterator[list[ChipItem]]:
+        """The batches of this process, or of this worker of it."""
         worker = get_worker_info()
         own = self._own if worker is None else self._own[worker.id :: worker.num_workers]
-        for number in own:
-            yield from tiles_of(self.source, number, self.chip_size, border=self._border)
+        for numbers in own:
+            tiles = (
+                tile
+                for number in numbers
+                for tile in tiles_of(self.source, number, self.chip_size, border=self._border)
+            )
+            yield from map(list, batched(tiles, self._batch_size))
 
 
 def tiles_of(

@@ -126,27 +126,51 @@ def test_tiles_count_each_pixel_once(size: tuple[int, int]):
     assert (counted == 1).all()
 
 
-@pytest.mark.parametrize(("world_size", "workers"), [(1, 0), (2, 0), (3, 0), (1, 2)])
-def test_processes_and_workers_divide_the_tiles(world_size: int, workers: int):
-    source = Positions([(20, 30), (8, 8), (9, 8), (30, 8), (5, 5)])
-    alone = [tile["id"] for tile in EveryTile(source, 8, split="val")]
-    seen: list[str] = []
+def batches(source: Source, **options: Any) -> list[list[str]]:
+    """What each batch holds, in any order of the batches."""
+    tiles = EveryTile(source, 8, split="val", batch_size=4, **options)
+    return sorted([item["id"] for item in batch] for batch in tiles)
+
+
+@pytest.mark.parametrize("sizes", [[(20, 30), (8, 8), (9, 8), (30, 8), (5, 5)], [(8, 8)] * 17])
+@pytest.mark.parametrize(("world_size", "workers"), [(1, 0), (2, 0), (3, 0), (4, 0), (1, 2), (2, 2)])
+def test_batches_are_the_same_for_any_number_of_processes_and_workers(
+    sizes: list[tuple[int, int]], world_size: int, workers: int
+):
+    source = Positions(sizes)
+    alone = batches(source)
+    assert max(map(len, alone)) == 4
+    tiles = [tile["id"] for number in range(len(source)) for tile in tiles_of(source, number, 8)]
+    assert sorted(name for batch in alone for name in batch) == sorted(tiles)
+    seen: list[list[str]] = []
     for rank in range(world_size):
-        tiles = EveryTile(source, 8, split="val", rank=rank, world_size=world_size)
-        seen += [item["id"] for item in DataLoader(tiles, batch_size=None, num_workers=workers)]
-    assert sorted(seen) == sorted(alone)
-    assert len(set(seen)) == len(seen)
+        own = EveryTile(source, 8, split="val", batch_size=4, rank=rank, world_size=world_size)
+        seen += [[item["id"] for item in batch] for batch in loaded(own, workers)]
+    assert sorted(seen) == alone
+
+
+def loaded(tiles: EveryTile, workers: int) -> DataLoader[Any]:
+    return DataLoader(tiles, batch_size=None, collate_fn=list, num_workers=workers)
+
+
+def test_small_images_fill_a_batch_together():
+    assert [len(batch) for batch in batches(Positions([(8, 8)] * 10))] == [4, 4, 2]
+
+
+def test_fewer_groups_than_processes_are_made_smaller():
+    found = [batches(Positions([(8, 8)] * 3), rank=rank, world_size=2) for rank in range(2)]
+    assert [sum(map(len, each)) for each in found] == [2, 1]
 
 
 def test_an_image_is_read_in_one_go():
     source = Positions([(20, 30), (20, 30)])
-    list(EveryTile(source, 8, split="val"))
+    batches(source)
     assert source.read == sorted(source.read)
 
 
 def test_fewer_images_than_processes_are_refused():
     with pytest.raises(ConfigError, match="The val split has 1 images for 2 processes"):
-        EveryTile(Positions([(8, 8)]), 8, split="val", world_size=2)
+        batches(Positions([(8, 8)]), world_size=2)
 
 
 def test_a_middle_tile_and_even_numbers():
