@@ -179,6 +179,34 @@ def make_geoai(weights: Path, tile: int, overlap: int, batch: int, channels_last
     return run
 
 
+def make_rastervision(weights: Path, tile: int, overlap: int, batch: int, channels_last: bool) -> _Run:
+    """https://docs.rastervision.io, sliding windows and smooth labels, whose edges are left out."""
+    from rastervision.core.data import RasterioSource, Scene, SemanticSegmentationLabels
+    from rastervision.pytorch_learner import SemanticSegmentationSlidingWindowGeoDataset
+    from torch.utils.data import DataLoader
+
+    network = _load(weights, tile, batch, channels_last)
+
+    def run(scene: str, out: str) -> None:
+        source = RasterioSource(scene, allow_streaming=True)
+        data = SemanticSegmentationSlidingWindowGeoDataset(
+            Scene("scene", source), size=tile, stride=tile - overlap, normalize=False
+        )
+        scores = (
+            one
+            for image, _ in DataLoader(data, batch_size=batch)
+            for one in network((image - MEAN) / STD).softmax(dim=1).numpy()
+        )
+        labels = SemanticSegmentationLabels.from_predictions(
+            data.windows, scores, extent=source.extent, num_classes=8, smooth=True, crop_sz=overlap // 2
+        )
+        with rasterio.open(scene) as dataset:
+            profile = dataset.profile
+        _write(out, labels.get_label_arr(source.extent).astype(np.uint8), profile)
+
+    return run
+
+
 def make_eoseg(weights: Path, tile: int, overlap: int, batch: int, channels_last: bool) -> _Run:  # noqa: ARG001
     """`eoseg predict` with its defaults, or with the same tiles as the others where a tile is given."""
     from world import make_network, make_recipe

@@ -26,7 +26,7 @@ JUDGED = 128  # pixels from the border of the scene on, where programs pad diffe
 ROUNDS = 2
 LIMIT_DEFAULT, LIMIT_EQUAL, LIMIT_SEAM = 2.8, 1.6, 0.25
 OUT_OF_THE_BOX = (256, 64, 8)
-PEERS = ("monai", "torchgeo", "terratorch", "geoai")
+PEERS = ("monai", "torchgeo", "terratorch", "geoai", "rastervision")
 
 
 def measure(folder: Path, environments: Path, rounds: int = ROUNDS) -> list[Figure]:
