@@ -1,5 +1,7 @@
 """Writing text files that are either complete or not there, and which packages are installed."""
 
+import os
+import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,10 +23,12 @@ def package_versions(packages: Sequence[str]) -> dict[str, str | None]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file under another name and rename it.
 
+    Processes, also of several nodes, may write the same file at once: it is then what one of them wrote.
+
     Raises:
         OutputError: The file cannot be written; an older one of that name is as it was.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
