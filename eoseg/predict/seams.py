@@ -27,7 +27,7 @@ from eoseg.recipe import Time
 USUAL_SAMPLE = 4
 """Tiles that are compared where nothing else is asked for; half as many of a scene of few tiles."""
 
-_MANY_TILES = 80
+_MANY_TILES = 400  # a part takes four tiles: of fewer, more than two parts would take over 4 % of the time
 _STEP = 0.6180339887  # of the golden ratio: its multiples are spread evenly, however many there are
 _NEAR = 32  # this part of a core
 _TIE = {"float32": 1e-4, "bfloat16": 2e-2}

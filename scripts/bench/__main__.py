@@ -33,7 +33,7 @@ from eoseg.predict import keep_freed_memory
 
 BENCHES = ("efficiency", "speed", "capacity", "memory", "ranks", "resume", "peers")
 TRAINING = ("feed", "overhead", "processes")
-SIDES = {"resume": 4096, "ranks": 4096, "efficiency": 4096, "capacity": 4096}
+SIDES = {"resume": 8192, "ranks": 4096, "efficiency": 4096, "capacity": 4096}
 
 
 def main() -> None:
