@@ -93,6 +93,10 @@ def _fail(error: EosegError) -> int:
     if _rank() != "0":
         time.sleep(_SECONDS_OF_THE_FIRST)
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    if "wandb" in sys.modules:
+        from eoseg.tracking.wandb_mode import end_service
+
+        end_service()
     return 2
 
 

@@ -147,6 +147,20 @@ def _stop_service() -> None:
     setup._connection = None  # the next run of this process starts one of its own
 
 
+def end_service() -> None:
+    """End W&B's process beside this one, where a command ends with an error of its own.
+
+    W&B does so when Python ends, and prints a traceback where that process is gone: SLURM, for one, ends all
+    processes of a step as soon as one is lost.
+    """
+    import wandb
+
+    try:
+        wandb.teardown(exit_code=1)
+    except Exception as error:  # whatever W&B raises: what it had is in its file
+        _log.debug("W&B's process was gone: %s", error)
+
+
 def run_settings() -> Any:
     """Settings of W&B that differ from its own: at the end of a run its server is not waited for without end.
 

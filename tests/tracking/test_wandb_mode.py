@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -148,3 +150,21 @@ def test_one_command_uploads_all_fragments(tmp_path: Path) -> None:
     (tmp_path / "wandb" / "offline-run-1-a").mkdir(parents=True)
     (tmp_path / "wandb" / "offline-run-2-a").mkdir()
     assert sync_command(tmp_path) == f"wandb sync {tmp_path}/wandb/offline-run-*"
+
+
+def test_an_error_is_one_line_although_the_process_of_wandb_is_gone(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys, time
+import wandb
+from wandb.sdk import wandb_setup
+from eoseg.cli import main
+wandb.init(mode="offline", dir=sys.argv[1], settings=wandb.Settings(silent=True))
+os.kill(wandb_setup.singleton()._connection._proc._process.pid, signal.SIGKILL)
+time.sleep(0.5)
+main(["describe", "nowhere.ckpt"])
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: 'nowhere.ckpt' does not exist.")
